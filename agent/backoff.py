@@ -1,0 +1,32 @@
+"""How long to wait before asking a server again that is away or busy."""
+
+from __future__ import annotations
+
+import random
+
+FIRST_SECONDS = 0.2
+LONGEST_SECONDS = 10.0
+_DOUBLINGS_MAX = 16  # by then the cap is long reached; keeps the power small
+
+# Not the seeded module functions: agents started together must not retry together.
+_random = random.SystemRandom()
+
+
+class Backoff:
+    """Capped exponential delays with jitter; `reset` after a success."""
+
+    def __init__(self, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
+        self._first = first
+        self._longest = longest
+        self._failures = 0
+
+    def reset(self) -> None:
+        """Start again with the shortest delay."""
+        self._failures = 0
+
+    def next_delay(self, asked: float | None = None) -> float:
+        """Return the seconds to wait; `asked` is a server's Retry-After, honoured to the cap."""
+        ceiling = min(self._longest, self._first * 2 ** min(self._failures, _DOUBLINGS_MAX))
+        self._failures += 1
+        delay = _random.uniform(ceiling / 2, ceiling)
+        return delay if asked is None else max(delay, min(asked, self._longest))

@@ -1,0 +1,308 @@
+"""The HTTP client that the agent and the commands share.
+
+One object is one kept connection. Every POST of the contract may be repeated (claim ids, offsets,
+idempotency keys, equal reports): that is what allows this client to ask again when a kept
+connection proves stale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+_TOO_MANY_REQUESTS = 429
+_REQUEST_TIMEOUT = 408
+_SERVER_ERROR = 500
+_SUCCESS = range(200, 300)
+
+
+class InvalidUrlError(ValueError):
+    """The server's address is not an http or https URL."""
+
+
+class Unreachable(Exception):
+    """No answer came: refused, timed out, cut, or not Cronledger that answered.
+
+    Attributes:
+        sent: True if the request may have been carried out all the same.
+    """
+
+    def __init__(self, sentence: str, *, sent: bool = False) -> None:
+        super().__init__(sentence)
+        self.sent = sent
+
+
+class Problem(Exception):
+    """The server refused, and said why.
+
+    Attributes:
+        status: The HTTP status.
+        code: The machine-readable name, such as `conflict` or `lease_lost`.
+        detail: The sentence for people.
+        members: The whole problem document (empty if the answer was none).
+        retry_after: Seconds the server asks to wait, if it said so.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        members: Mapping[str, Any],
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.members = members
+        self.retry_after = retry_after
+
+    @property
+    def passing(self) -> bool:
+        """True if the same request may succeed later: the server is busy, stopping or broken."""
+        return self.status >= _SERVER_ERROR or self.status in {
+            _TOO_MANY_REQUESTS,
+            _REQUEST_TIMEOUT,
+        }
+
+    @property
+    def expected_offset(self) -> int | None:
+        """The offset at which the server wants the output to go on, if this is about a gap."""
+        value = self.members.get("expected_offset")
+        return value if isinstance(value, int) else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer, its body as it came."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    def json(self) -> Any:
+        """Decode the body; raises Unreachable if it is no JSON (something else answered)."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise Unreachable(
+                "the answer is not JSON: is this the address of a Cronledger server?", sent=True
+            ) from error
+
+
+class _Request(NamedTuple):
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    answer_seconds: float
+
+
+class Client:
+    """Requests to one server with one token over one kept connection.
+
+    Safe to share between threads (requests queue behind each other); a thread that long-polls
+    wants its own: see `sibling`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
+        self._secure, self._host, self._port, self._prefix = _split(self.url)
+        self._lock = threading.Lock()
+        self._connection: http.client.HTTPConnection | None = None
+        self._aborted = False
+
+    def sibling(self) -> Client:
+        """Return another client for the same server and token, with a connection of its own."""
+        return Client(
+            self.url,
+            self._token,
+            connect_seconds=self._connect_seconds,
+            answer_seconds=self._answer_seconds,
+        )
+
+    def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Answer:
+        """GET a path; raises Problem or Unreachable."""
+        return self.request("GET", path, query=query)
+
+    def post(
+        self,
+        path: str,
+        payload: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        answer_seconds: float | None = None,
+    ) -> Answer:
+        """POST a JSON body; raises Problem or Unreachable. `answer_seconds` is for long polls."""
+        return self.request(
+            "POST",
+            path,
+            headers={"Content-Type": "application/json", **(headers or {})},
+            body=json.dumps({} if payload is None else payload).encode(),
+            answer_seconds=answer_seconds,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        answer_seconds: float | None = None,
+    ) -> Answer:
+        """Send one request and read its whole answer.
+
+        Raises:
+            Problem: The answer is not a success.
+            Unreachable: There is no (whole) answer.
+        """
+        target = self._prefix + path + ("?" + urlencode(query) if query else "")
+        sent_headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
+        patience = self._answer_seconds if answer_seconds is None else answer_seconds
+        with self._lock:
+            answer = self._exchange(_Request(method, target, sent_headers, body, patience))
+        if answer.status in _SUCCESS:
+            return answer
+        raise _problem(answer)
+
+    def abort(self) -> None:
+        """Cut the request another thread waits for, and all later ones: they raise Unreachable."""
+        self._aborted = True
+        connection = self._connection
+        sock = None if connection is None else connection.sock
+        if sock is not None:
+            # The plain method, on a TLS socket too: its own changes state under the reader.
+            # An error means that it was closed meanwhile, which is as good.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the kept connection; the next request opens another."""
+        with self._lock:
+            self._drop()
+
+    def _exchange(self, request: _Request) -> Answer:
+        kept = self._connection is not None
+        while True:
+            if self._aborted:
+                raise Unreachable("the request was given up")
+            sent = False
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                sent = True
+                return self._send(self._connection, request)
+            except (OSError, http.client.HTTPException) as error:
+                self._drop()
+                if not (kept and isinstance(error, (ConnectionError, ssl.SSLEOFError))):
+                    raise Unreachable(self._sentence(error), sent=sent) from error
+                # The server closed the kept connection while it was idle: once more on a new one.
+                kept = False
+
+    def _send(self, connection: http.client.HTTPConnection, request: _Request) -> Answer:
+        connection.sock.settimeout(request.answer_seconds)
+        connection.request(
+            request.method, request.target, body=request.body, headers=request.headers
+        )
+        response = connection.getresponse()
+        content = response.read()
+        if response.will_close:
+            self._drop()
+        return Answer(response.status, response.headers, content)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection
+        if self._secure:
+            connection = http.client.HTTPSConnection(
+                self._host,
+                self._port,
+                timeout=self._connect_seconds,
+                context=ssl.create_default_context(),
+            )
+        else:
+            connection = http.client.HTTPConnection(
+                self._host, self._port, timeout=self._connect_seconds
+            )
+        connection.connect()
+        # Head and body are two writes: without this the second waits for a delayed ACK.
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._aborted:  # while we connected, when there was nothing to cut yet
+            connection.close()
+            raise Unreachable("the request was given up")
+        return connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _sentence(self, error: Exception) -> str:
+        if isinstance(error, (TimeoutError, socket.timeout)):
+            reason = "no answer in time"
+        elif isinstance(error, http.client.RemoteDisconnected):
+            reason = "the connection was closed without an answer"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        else:
+            reason = str(error) or type(error).__name__
+        return f"{self.url} cannot be reached: {reason}"
+
+
+def _split(url: str) -> tuple[bool, str, int, str]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidUrlError(f"{url!r} is no server address: {error}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidUrlError(
+            f"{url!r} is no server address: it must look like http://HOST:PORT or https://HOST"
+        )
+    secure = parts.scheme == "https"
+    return secure, parts.hostname, port or (443 if secure else 80), parts.path
+
+
+def _problem(answer: Answer) -> Problem:
+    try:
+        document = json.loads(answer.body)
+    except ValueError:
+        document = None
+    members = document if isinstance(document, dict) else {}
+    error = members.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    detail = members.get("detail") or members.get("title")
+    return Problem(
+        answer.status,
+        code if isinstance(code, str) else f"http_{answer.status}",
+        detail if isinstance(detail, str) else f"the server answered with status {answer.status}",
+        members,
+        _seconds(answer.headers.get("Retry-After")),
+    )
+
+
+def _seconds(value: str | None) -> float | None:
+    # The date form of Retry-After needs the two clocks to agree; we never send it and ignore it.
+    return float(value) if value is not None and value.isdecimal() else None

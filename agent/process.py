@@ -1,0 +1,268 @@
+"""Runs one command in a process group of its own, and ends it when it must end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.group import lives, signal_group
+
+EXITED = "exited"
+TIMED_OUT = "timed_out"
+CANCELED = "canceled"
+
+# Why the agent ended a command (besides the two outcomes above).
+AGENT_SHUTDOWN = "agent_shutdown"
+LEASE_LOST = "lease_lost"
+
+NOT_FOUND_EXIT = 127
+NOT_EXECUTABLE_EXIT = 126
+SIGNAL_EXIT_BASE = 128
+
+KILL_GRACE_SECONDS = 10.0
+_KILL_CONFIRM_SECONDS = 10.0  # a process in uninterruptible sleep survives SIGKILL for a while
+_GROUP_POLL_SECONDS = 0.01  # doubled each time, up to:
+_GROUP_POLL_SECONDS_MAX = 0.25
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run, and in which surroundings.
+
+    Attributes:
+        line: A string for `/bin/sh -c`, or the arguments of a program that is run as it is.
+        environment: All variables of the command; None means those of this process.
+        working_dir: Where it starts; None means where this process stands.
+        callers_files: True passes on standard input and other inherited descriptors; False gives
+            /dev/null and nothing else.
+    """
+
+    line: str | Sequence[str]
+    environment: Mapping[str, str] | None = None
+    working_dir: str | None = None
+    callers_files: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended, in the words of the report to the server."""
+
+    outcome: str
+    exit_code: int | None
+    signal: int | None
+    failure_reason: str | None
+    error: str | None
+    duration_ms: int
+
+
+class CannotStart(Exception):
+    """The command could not be started; the message says why in a sentence."""
+
+    def __init__(self, exit_code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+    def ending(self) -> Ending:
+        """Return what to report: nothing ran, so no time passed."""
+        return Ending(EXITED, self.exit_code, None, "spawn_failed", str(self), 0)
+
+
+def scratch_environment(own: Mapping[str, str], execution_id: str, job_name: str) -> dict[str, str]:
+    """Return the environment of an agent's command: a cron-like minimum, then the job's own."""
+    user, home = _account()
+    environment = {
+        "PATH": os.environ.get("PATH") or _DEFAULT_PATH,
+        "HOME": os.environ.get("HOME") or home,
+        "USER": user,
+        "LOGNAME": user,
+        "SHELL": "/bin/sh",
+    }
+    if "LANG" in os.environ:
+        environment["LANG"] = os.environ["LANG"]
+    environment.update(own)
+    environment["CRONLEDGER_EXECUTION_ID"] = execution_id
+    environment["CRONLEDGER_JOB_NAME"] = job_name
+    return environment
+
+
+def _account() -> tuple[str, str]:
+    """Return the name and the home folder of the user we run as."""
+    try:
+        entry = pwd.getpwuid(os.getuid())
+    except KeyError:  # containers run under numbers that nobody gave a name
+        return os.environ.get("USER", str(os.getuid())), "/"
+    return entry.pw_name, entry.pw_dir
+
+
+class RunningCommand:
+    """A started command. `supervise` belongs to one thread, the rest may be called from any."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], line: str | Sequence[str]) -> None:
+        assert popen.stdout is not None  # noqa: S101 - both are pipes, see `start`
+        assert popen.stderr is not None  # noqa: S101
+        self.line = line
+        self.stdout = popen.stdout
+        self.stderr = popen.stderr
+        self._popen = popen
+        self._started = time.monotonic()
+        self._ended = self._started
+        # Reentrant: a signal handler may interrupt the thread that holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._status: int | None = None
+        self._reason: str | None = None
+        self._hurry = False
+        threading.Thread(target=self._reap, name="reaper", daemon=True).start()
+
+    def end(self, reason: str) -> None:
+        """Ask for the command's end; the first reason counts, and none after it has exited."""
+        with self._changed:
+            if self._status is None and self._reason is None:
+                self._reason = reason
+                self._changed.notify_all()
+
+    def kill(self, reason: str) -> None:
+        """Ask for the command's end without any grace."""
+        with self._changed:
+            self.end(reason)
+            self._hurry = True
+            self._changed.notify_all()
+
+    def send_signal(self, number: int) -> None:
+        """Pass a signal on to the command's group, if the command still runs."""
+        with self._changed:
+            if self._status is None:
+                signal_group(self._popen.pid, number)
+
+    def supervise(
+        self, timeout_seconds: float | None, grace_seconds: float = KILL_GRACE_SECONDS
+    ) -> Ending:
+        """Wait for the command's end, or bring it about; return how it ended."""
+        with self._changed:
+            self._wait(timeout_seconds, self._is_over)
+            if not self._is_over():
+                self._reason = TIMED_OUT
+            if self._reason is not None:
+                self._terminate(grace_seconds)
+            return self._ending(timeout_seconds)
+
+    def _is_over(self) -> bool:
+        return self._status is not None or self._reason is not None
+
+    def _wait(self, seconds: float | None, over: Callable[[], bool]) -> bool:
+        # Condition.wait refuses what does not fit the C type; nobody waits longer than that.
+        bounded = None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
+        return self._changed.wait_for(over, bounded)
+
+    def _reap(self) -> None:
+        os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        ended = time.monotonic()
+        with self._changed:
+            # Reaped under the lock: nobody signals a number that may be another process by now.
+            self._status = self._popen.wait()
+            self._ended = ended
+            self._changed.notify_all()
+
+    def _terminate(self, grace_seconds: float) -> None:
+        # A stopped process acts on SIGTERM only after SIGCONT.
+        signal_group(self._popen.pid, signal.SIGTERM)
+        signal_group(self._popen.pid, signal.SIGCONT)
+        deadline = time.monotonic() + grace_seconds
+        poll_seconds = _GROUP_POLL_SECONDS
+        # The shell often dies first: its children in the group have the same grace.
+        while not self._hurry and (left := deadline - time.monotonic()) > 0:
+            if self._status is None:
+                self._wait(left, lambda: self._status is not None or self._hurry)
+            elif not lives(self._popen.pid):
+                return
+            else:
+                self._changed.wait(min(left, poll_seconds))
+                poll_seconds = min(2 * poll_seconds, _GROUP_POLL_SECONDS_MAX)
+        signal_group(self._popen.pid, signal.SIGKILL)
+        self._wait(_KILL_CONFIRM_SECONDS, lambda: self._status is not None)
+
+    def _ending(self, timeout_seconds: float | None) -> Ending:
+        number = -self._status if self._status is not None and self._status < 0 else None
+        code = self._status if number is None else SIGNAL_EXIT_BASE + number
+        ended = self._ended if self._status is not None else time.monotonic()
+        outcome = self._reason if self._reason in {TIMED_OUT, CANCELED} else EXITED
+        return Ending(
+            outcome,
+            code,
+            number,
+            _failure_reason(self._reason, outcome, number),
+            _sentence(self._reason, number, timeout_seconds),
+            round((ended - self._started) * 1000),
+        )
+
+
+def start(command: Command) -> RunningCommand:
+    """Start the command in a session of its own, its output in two pipes.
+
+    Raises:
+        CannotStart: There is no such program, it is not executable, or the like.
+    """
+    line = command.line
+    argv = ["/bin/sh", "-c", line] if isinstance(line, str) else list(line)
+    if not argv:
+        raise CannotStart(NOT_FOUND_EXIT, "the command is empty")
+    try:
+        popen = subprocess.Popen(  # noqa: S603 - running what it is told is what it is for
+            argv,
+            stdin=None if command.callers_files else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=command.working_dir,
+            env=None if command.environment is None else dict(command.environment),
+            close_fds=not command.callers_files,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise _refusal(error, argv[0], command.working_dir) from error
+    return RunningCommand(popen, line)
+
+
+def _refusal(error: OSError | ValueError, program: str, working_dir: str | None) -> CannotStart:
+    if isinstance(error, ValueError):  # a NUL byte, or = in a variable's name
+        return CannotStart(NOT_EXECUTABLE_EXIT, f"the command cannot be started: {error}")
+    if working_dir is not None and not os.access(working_dir, os.X_OK):
+        return CannotStart(
+            NOT_EXECUTABLE_EXIT, f"the working directory {working_dir} is not there or closed to us"
+        )
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return CannotStart(NOT_FOUND_EXIT, f"{program}: not found")
+    return CannotStart(NOT_EXECUTABLE_EXIT, f"{program}: {error.strerror or error}")
+
+
+def _failure_reason(reason: str | None, outcome: str, number: int | None) -> str | None:
+    if reason == AGENT_SHUTDOWN:
+        return AGENT_SHUTDOWN
+    return "signal" if outcome == EXITED and number is not None else None
+
+
+def _sentence(reason: str | None, number: int | None, timeout_seconds: float | None) -> str | None:
+    if reason == TIMED_OUT:
+        return f"timed out after {timeout_seconds:.10g} s"
+    if reason == CANCELED:
+        return "canceled on request"
+    if reason == AGENT_SHUTDOWN:
+        return "ended because its agent was stopped"
+    if reason == LEASE_LOST:
+        return "ended because its agent had lost the lease"
+    return None if number is None else f"ended by {signal_name(number)}"
+
+
+def signal_name(number: int) -> str:
+    """Return how people know a signal: `SIGKILL`, or its number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,109 @@
+"""The one place where the parts meet."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from litestar import Litestar
+from litestar.datastructures import State
+
+from api import problems
+from api.auth import Authenticator
+from api.background import Housekeeper, Listener, Sweeper, repeat
+from api.ledger import Ledger
+from api.metrics import Metrics, counting
+from api.routes import agents, executions, logs, operations
+from api.settings import Settings
+from api.waiting import Waiting
+from domain.ids import Uuid7
+from projections.executions import InlineExecutions
+from store import database
+from store.appender import Appender
+from store.keys import Keys
+
+HANDLERS: Final = (
+    *executions.HANDLERS,
+    *agents.HANDLERS,
+    *logs.HANDLERS,
+    *operations.HANDLERS,
+)
+WITNESS: Final = "head"
+
+
+def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys) -> Ledger:
+    """Put a ledger together; nothing is connected yet."""
+    waiting = Waiting()
+    pool = database.pool(conninfo, size=settings.pool_size)
+    appender = Appender(
+        conninfo,
+        ledger_id,
+        InlineExecutions(),
+        sender=secrets.token_hex(8),
+        lapses=settings.lapses,
+        on_commit=waiting.hear,
+        queue_max=settings.queue_max,
+    )
+    return Ledger(
+        settings=settings,
+        ledger_id=ledger_id,
+        keys=keys,
+        pool=pool,
+        appender=appender,
+        authenticator=Authenticator(pool),
+        waiting=waiting,
+        new_id=Uuid7(time.time_ns, secrets.randbits),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIterator[Metrics]:
+    """Run a ledger: pool, writer, sweep, listener, housekeeping."""
+    await ledger.pool.open(wait=True)
+    await ledger.appender.start()
+    sweeper = Sweeper(ledger)
+    listener = Listener(ledger, conninfo, ledger.appender.sender)
+    housekeeper = Housekeeper(ledger, witness_path)
+    # Leases are given their fresh period before the first request is answered.
+    await sweeper.sweep()
+    tasks = [
+        asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
+        asyncio.create_task(repeat("listener", listener.listen, 0.2)),
+        asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
+    ]
+    try:
+        yield Metrics(ledger, sweeper)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # At this point nobody submits any more: what is queued is committed, then we are done.
+        await ledger.appender.stop()
+        await housekeeper.remember_head()
+        await ledger.pool.close()
+
+
+def create_app(ledger: Ledger, conninfo: str) -> Any:
+    """Return the ASGI application of a ledger."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with running(ledger, conninfo, ledger.settings.home / WITNESS) as metrics:
+            app.state.metrics = metrics
+            yield
+
+    app = Litestar(
+        route_handlers=HANDLERS,
+        lifespan=[lifespan],
+        state=State({"ledger": ledger}),
+        openapi_config=None,
+        exception_handlers={Exception: problems.respond},
+        request_max_body_size=ledger.settings.body_bytes_max,
+        logging_config=None,
+        debug=False,
+    )
+    return counting(app)

@@ -1,0 +1,122 @@
+"""Who is asking, and what may they do: bearer tokens with scopes."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from litestar import Request
+from msgspec import Struct
+from psycopg_pool import AsyncConnectionPool
+
+from api.problems import Problem
+from domain import ids
+from store import tokens
+from store.tokens import Scope, Token
+
+_CACHE_MAX: Final = 10_000
+
+
+class Caller(Struct, frozen=True):
+    """Who makes a request. `actor` is what events say of them."""
+
+    token_id: UUID
+    actor: str
+    scopes: frozenset[str]
+    agent_id: str | None
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether the caller has `scope`; admin has them all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class Authenticator:
+    """Finds tokens, and keeps those that were found while it is told of revocations."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._cache: dict[str, Token] = {}
+        self._callers: dict[UUID, Caller] = {}
+        self._used: dict[UUID, datetime] = {}
+        self._listening = False
+        self._generation = 0
+
+    def trust_cache(self, *, listening: bool) -> None:
+        """Say whether revocations are being heard; without them every request asks the database."""
+        self.forget()
+        self._listening = listening
+
+    def forget(self) -> None:
+        """Drop what is cached: some token changed."""
+        self._generation += 1
+        self._cache.clear()
+        self._callers.clear()
+
+    def take_used(self) -> dict[UUID, datetime]:
+        """Return which tokens were used since the last call, and when."""
+        used, self._used = self._used, {}
+        return used
+
+    async def require(self, request: Request[Any, Any, Any], scope: Scope) -> Caller:
+        """Return the caller of `request`. Raises `Problem` 401 or 403."""
+        secret = _presented(request)
+        token = self._cache.get(secret) or await self._find(secret)
+        now = datetime.now(UTC)
+        if token.revoked_at is not None:
+            raise _unauthorized("invalid_token", "This access token was revoked.")
+        if token.expires_at is not None and token.expires_at <= now:
+            raise _unauthorized(
+                "token_expired", "This access token has expired; ask for a new one."
+            )
+        self._used[token.id] = now
+        caller = self._callers.get(token.id)
+        if caller is None:
+            caller = self._callers[token.id] = _caller(token)
+        if not caller.may(scope):
+            raise Problem(
+                403,
+                "forbidden",
+                f"This access token lacks the scope {scope}; it has {', '.join(token.scopes)}.",
+            )
+        return caller
+
+    async def _find(self, secret: str) -> Token:
+        generation = self._generation
+        async with self._pool.connection() as connection:
+            token = await tokens.find(connection, tokens.digest(secret))
+        if token is None:
+            raise _unauthorized("invalid_token", "This access token is not known here.")
+        # What was read before a revocation was heard must not be kept after it.
+        if self._listening and generation == self._generation and len(self._cache) < _CACHE_MAX:
+            self._cache[secret] = token
+        return token
+
+
+def _caller(token: Token) -> Caller:
+    kind = "agent" if token.agent_id else "operator"
+    return Caller(
+        token_id=token.id,
+        actor=f"{kind}:{ids.to_text(ids.TOKEN, token.id)}",
+        scopes=frozenset(token.scopes),
+        agent_id=token.agent_id,
+    )
+
+
+def _presented(request: Request[Any, Any, Any]) -> str:
+    header = request.headers.get("authorization")
+    if header is not None:
+        scheme, _, secret = header.partition(" ")
+        if scheme.lower() == "bearer" and secret.strip():
+            return secret.strip()
+        raise _unauthorized(
+            "authentication_required", "The Authorization header must read: Bearer TOKEN."
+        )
+    if secret := request.headers.get("x-api-key", "").strip():
+        return secret
+    raise _unauthorized(
+        "authentication_required",
+        "An access token is required: send the header Authorization: Bearer TOKEN.",
+    )
+
+
+def _unauthorized(code: str, detail: str) -> Problem:
+    return Problem(401, code, detail, headers={"WWW-Authenticate": 'Bearer realm="cronledger"'})

@@ -1,0 +1,180 @@
+"""What a server does beside answering: sweep, listen, keep house. Each loop survives its errors."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import PoolTimeout
+
+from api import wire
+from api.ledger import Ledger
+from api.problems import Problem
+from domain import commands
+from domain.commands import Command
+from domain.errors import Refusal
+from domain.events import Ending, FailureReason
+from projections.queries import View
+from store import leases, output, tokens, witness
+from store.appender import Unavailable
+from store.batch import Notice, Work
+from store.leases import Overdue
+
+_log = logging.getLogger(__name__)
+
+ACTOR: Final = "server:sweep"
+CHANNEL: Final = "cronledger"
+_PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, OSError)
+_AWAY_SECONDS: Final = 5.0
+_GIVE_UP: Final[dict[str, tuple[Callable[..., Command], FailureReason | None]]] = {
+    "lost": (commands.Lose, "agent_lost"),
+    "timeout": (commands.TimeOut, None),
+    "cancel": (commands.ConfirmCancel, None),
+}
+
+
+class Sweeper:
+    """Ends what no agent will end: expired leases, timeouts and cancels that nobody confirmed.
+
+    Time in which the server (or its database, or the whole machine) was away does not count: when
+    the sweep finds that it did not run for a while, everyone first gets a fresh period.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._last_monotonic = 0.0
+        self._last_database: datetime | None = None
+        self.swept = 0
+
+    async def sweep(self) -> None:
+        """Look once."""
+        ledger = self._ledger
+        now = await leases.database_now(ledger.pool)
+        if self._was_away(now):
+            await leases.renew_all(ledger.pool, ledger.settings.lapses)
+        else:
+            for case in await leases.overdue(ledger.pool):
+                await self._give_up(case)
+        self._last_database = await leases.database_now(ledger.pool)
+        self._last_monotonic = time.monotonic()
+
+    def _was_away(self, now: datetime) -> bool:
+        if self._last_database is None:
+            return True
+        limit = max(_AWAY_SECONDS, 5 * self._ledger.settings.sweep_seconds)
+        gap = (now - self._last_database).total_seconds()
+        return max(gap, time.monotonic() - self._last_monotonic) > limit
+
+    async def _give_up(self, case: Overdue) -> None:
+        ledger = self._ledger
+        make, reason = _GIVE_UP[case.kind]
+        try:
+            view = await ledger.view(case.execution_id)
+            elapsed_ms = max(0, round((case.now - case.started_at).total_seconds() * 1000))
+            ending = await ledger.ending(view, _nothing(elapsed_ms, reason))
+            await ledger.appender.submit(Work(self._command(make, view, ending)))
+            self.swept += 1
+        except (Refusal, Problem):
+            # It ended meanwhile by itself, which is better.
+            return
+
+    def _command(self, make: Callable[..., Command], view: View, ending: Ending) -> Command:
+        return make(
+            at=wire.now(),
+            by=ACTOR,
+            command_id=self._ledger.new_id(),
+            execution_id=view.row.id,
+            ending=ending,
+        )
+
+
+def _nothing(elapsed_ms: int, reason: FailureReason | None) -> Ending:
+    return Ending(elapsed_ms, output.NOTHING, output.NOTHING, failure_reason=reason)
+
+
+class Listener:
+    """Hears what other servers commit, and when tokens change."""
+
+    def __init__(self, ledger: Ledger, conninfo: str, sender: str) -> None:
+        self._ledger = ledger
+        self._conninfo = conninfo
+        self._sender = sender
+
+    async def listen(self) -> None:
+        """Listen until the connection breaks, then return; the caller begins again."""
+        connection = await AsyncConnection.connect(
+            self._conninfo, autocommit=True, connect_timeout=2
+        )
+        try:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            await connection.execute(f"LISTEN {tokens.CHANNEL}")
+            self._ledger.authenticator.trust_cache(listening=True)
+            # What was said before is not heard again: everyone looks once more.
+            self._ledger.waiting.wake_everyone()
+            while True:
+                async for notice in connection.notifies(timeout=5):
+                    self._hear(notice.channel, notice.payload)
+                await connection.execute("SELECT 1")
+        finally:
+            self._ledger.authenticator.trust_cache(listening=False)
+            with contextlib.suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    def _hear(self, channel: str, payload: str) -> None:
+        if channel == tokens.CHANNEL:
+            self._ledger.authenticator.forget()
+            return
+        with contextlib.suppress(msgspec.MsgspecError):
+            notice = msgspec.json.decode(payload, type=Notice)
+            if notice.sender != self._sender:
+                self._ledger.waiting.hear(notice)
+
+
+class Housekeeper:
+    """Remembers the head outside the database, notes the use of tokens, forgets what is old."""
+
+    def __init__(self, ledger: Ledger, witness_path: Path) -> None:
+        self._ledger = ledger
+        self._path = witness_path
+        self._seen = -1
+        self._round = 0
+
+    async def keep(self) -> None:
+        """Do what is due in this round; a round a second."""
+        await self.remember_head()
+        if used := self._ledger.authenticator.take_used():
+            async with self._ledger.pool.connection() as connection:
+                await tokens.used(connection, used)
+        if self._round % 60 == 0:
+            await leases.forget(self._ledger.pool)
+        self._round += 1
+
+    async def remember_head(self) -> None:
+        """Write the head to the home folder if it moved."""
+        head = self._ledger.appender.head
+        if head is not None and head.position > self._seen:
+            await asyncio.to_thread(witness.remember, self._path, self._ledger.ledger_id, head)
+            self._seen = head.position
+
+
+async def repeat(name: str, action: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Do `action` again and again, `seconds` apart, until cancelled. Errors are said once."""
+    failing = False
+    while True:
+        try:
+            await action()
+            failing = False
+        except _PASSING as error:
+            if not failing:
+                _log.warning("%s: %s; trying again", name, str(error).strip() or error.__doc__)
+            failing = True
+        except Exception:  # noqa: BLE001 - a bug in one round must not end the loop
+            _log.exception("%s failed; trying again", name)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,163 @@
+"""From a home folder to a database that serves a ledger: keys, roles, schema, first tokens."""
+
+import contextlib
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct
+from psycopg.conninfo import make_conninfo
+
+from api.settings import Settings, SettingsError
+from domain import ids
+from store import database, tokens, witness
+from store.embedded import EmbeddedServer, HomeInUseError
+from store.keys import Keys, new_secret
+
+DATABASE: Final = "cronledger"
+SECRET_KEY: Final = "secret-key"  # noqa: S105 - the name of a file
+SERVER_PASSWORD: Final = "server-password"  # noqa: S105 - the name of a file
+ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 - the name of a file
+AGENT_TOKEN: Final = "agent-token"  # noqa: S105 - the name of a file
+WITNESS: Final = "head"
+
+
+class Prepared(Struct, frozen=True):
+    """A database that is ready to serve: how the server connects, and to which ledger."""
+
+    conninfo: str
+    ledger_id: Any
+    keys: Keys
+    made_admin_token: bool
+
+
+@contextlib.contextmanager
+def embedded(settings: Settings) -> Iterator[EmbeddedServer | None]:
+    """Run the embedded server for as long as the context; None with an external database."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.database_url is not None:
+        yield None
+        return
+    with EmbeddedServer(settings.home, bin_dir=settings.postgres_bin) as server:
+        yield server
+
+
+def prepare(settings: Settings, server: EmbeddedServer | None) -> Prepared:
+    """Bring keys, schema and tokens to where the server can start.
+
+    Raises `NotReady`, `WrongKey`, `HistoryLost`, or psycopg's `OperationalError`.
+    """
+    keys = _keys(settings)
+    if server is not None:
+        password = _private(settings.home / SERVER_PASSWORD, secrets.token_hex(16))
+        database.create_database(server.conninfo(), DATABASE)
+        owner = server.conninfo(DATABASE)
+        ledger_id = database.migrate(owner, keys, password=password)
+        conninfo = database.server_conninfo(owner, password=password)
+    elif settings.owner_database_url is not None:
+        owner = settings.owner_database_url
+        ledger_id = database.migrate(owner, keys, password=None)
+        conninfo = make_conninfo(_external(settings), options=database.SESSION)
+    else:
+        owner = _external(settings)
+        ledger_id = database.migrate(owner, keys, password=None)
+        conninfo = database.server_conninfo(owner, password=None)
+    witness.compare(settings.home / WITNESS, conninfo, ledger_id)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        made_admin = _first_tokens(connection, settings.home)
+    return Prepared(conninfo, ledger_id, keys, made_admin)
+
+
+@contextlib.contextmanager
+def administration(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
+    """Connect to the ledger's database beside a running server, or start it for the moment."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(embedded(settings))
+        except HomeInUseError:
+            # A server runs here: its database is reachable through the home's socket.
+            server = EmbeddedServer(settings.home, bin_dir=settings.postgres_bin)
+            conninfo = server.conninfo(DATABASE)
+        else:
+            conninfo = prepare(settings, server).conninfo
+        yield stack.enter_context(psycopg.connect(conninfo, autocommit=True))
+
+
+def local_agent_id() -> str:
+    """Return the name of this machine as an agent id."""
+    name = re.sub("[^A-Za-z0-9_.:@-]", "-", socket.gethostname())[:128]
+    return name if name[:1].isalnum() else "local"
+
+
+def _external(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise SettingsError(
+            "CRONLEDGER_OWNER_DATABASE_URL needs CRONLEDGER_DATABASE_URL beside it."
+        )
+    return settings.database_url
+
+
+def _keys(settings: Settings) -> Keys:
+    text = settings.secret_key or _private(settings.home / SECRET_KEY, new_secret().hex())
+    try:
+        return Keys(bytes.fromhex(text.strip()))
+    except ValueError as error:
+        raise SettingsError("The secret key must be 64 hexadecimal digits.") from error
+
+
+def _first_tokens(connection: psycopg.Connection[Any], home: Path) -> bool:
+    """Make the admin token if no token was ever made, and the local agent's if it is missing."""
+    new_id = ids.Uuid7(time.time_ns, secrets.randbits)
+    made_admin = False
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [database.MIGRATION_LOCK])
+        if not tokens.any_exist(connection):
+            secret = tokens.create(connection, new_id(), "admin", ["admin"])
+            _write_private(home / ADMIN_TOKEN, secret)
+            made_admin = True
+        agent_id = local_agent_id()
+        if not _has_agent_token(connection, home / AGENT_TOKEN, agent_id):
+            secret = tokens.create(
+                connection, new_id(), "local agent", ["agent"], agent_id=agent_id
+            )
+            _write_private(home / AGENT_TOKEN, secret)
+    return made_admin
+
+
+def _has_agent_token(connection: psycopg.Connection[Any], path: Path, agent_id: str) -> bool:
+    try:
+        secret = path.read_text().strip()
+    except FileNotFoundError:
+        return False
+    return tokens.is_valid(connection, secret, agent_id)
+
+
+def _private(path: Path, fresh: str) -> str:
+    """Return what the file holds; if it is missing, write `fresh` into it first."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        _write_private(path, fresh)
+        return fresh
+
+
+def _write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, durably and in one step."""
+    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,101 @@
+"""The figures that an operator needs first, in the Prometheus text format."""
+
+import resource
+import sys
+import time
+from collections import Counter
+from typing import Final, TypeAlias
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.background import Sweeper
+from api.ledger import Ledger
+
+Line: TypeAlias = tuple[str, str, str, float]
+
+# Answers by status, of this process.
+_answers: Final[Counter[int]] = Counter()
+_started: Final = time.time()
+
+
+def counting(app: ASGIApp) -> ASGIApp:
+    """Count the answers of `app` by status."""
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _answers[message["status"]] += 1
+            await send(message)
+
+        await app(scope, receive, sending if scope["type"] == ScopeType.HTTP else send)
+
+    return counted
+
+
+class Metrics:
+    """Gathers the figures of one server."""
+
+    def __init__(self, ledger: Ledger, sweeper: Sweeper) -> None:
+        self._ledger = ledger
+        self._sweeper = sweeper
+
+    async def text(self) -> str:
+        """Return all figures."""
+        lines = [*self._own(), *await self._stored()]
+        parts = []
+        for name, kind, help_text, value in lines:
+            parts.append(f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{name} {value:g}\n")
+        name = "cronledger_http_answers_total"
+        parts.append(f"# HELP {name} HTTP answers by status.\n# TYPE {name} counter\n")
+        parts += [f'{name}{{status="{code}"}} {n}\n' for code, n in sorted(_answers.items())]
+        return "".join(parts)
+
+    def _own(self) -> list[Line]:
+        counters = self._ledger.appender.counters
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return [
+            ("cronledger_commands_total", "counter", "Commands judged.", counters.commands),
+            ("cronledger_commands_refused_total", "counter", "Refused ones.", counters.refusals),
+            ("cronledger_events_total", "counter", "Events recorded here.", counters.events),
+            (
+                "cronledger_batches_total",
+                "counter",
+                "Transactions of the writer.",
+                counters.batches,
+            ),
+            ("cronledger_batches_failed_total", "counter", "Failed ones.", counters.failures),
+            (
+                "cronledger_queue_length",
+                "gauge",
+                "Commands that wait.",
+                self._ledger.appender.queued,
+            ),
+            (
+                "cronledger_claims_waiting",
+                "gauge",
+                "Agents that wait.",
+                self._ledger.waiting.claims,
+            ),
+            ("cronledger_given_up_total", "counter", "Ended by the sweep.", self._sweeper.swept),
+            ("cronledger_memory_peak_bytes", "gauge", "Peak memory.", usage.ru_maxrss * unit),
+            ("cronledger_start_time_seconds", "gauge", "Start, Unix time.", _started),
+        ]
+
+    async def _stored(self) -> list[Line]:
+        async with self._ledger.pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT (SELECT max(position) FROM ledger.events),"
+                " (SELECT position FROM read.projections WHERE name = 'executions'),"
+                " (SELECT count(*) FROM (SELECT 1 FROM store.pending LIMIT 10000) AS p),"
+                " (SELECT count(*) FROM read.executions_1 WHERE status = 'running')"
+            )
+            row = await cursor.fetchone() or (0, 0, 0, 0)
+        position, projected, pending, running = (value or 0 for value in row)
+        return [
+            ("cronledger_position", "gauge", "Position of the last event.", position),
+            ("cronledger_projected_position", "gauge", "Position of the read model.", projected),
+            ("cronledger_pending", "gauge", "Executions that wait (at most 10,000).", pending),
+            ("cronledger_running", "gauge", "Executions that run.", running),
+        ]

@@ -1,0 +1,256 @@
+"""Strict reading of what a request says: query, headers and texts.
+
+A mistyped filter must not list everything, so that an unknown or repeated parameter is an error,
+and a number is digits, not something that could be turned into one.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Any, Final, TypeVar, get_args
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+from litestar import Request
+from msgspec import Struct
+
+from api import wire
+from api.problems import Problem, invalid, not_found, of_validation
+from domain import ids
+from domain.events import TriggeredBy
+from domain.execution import Status
+from projections.queries import Filter
+
+OFFSET_MAX: Final = 1_000_000_000
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 100
+_KEY_MAX: Final = 255
+_VALUES_MAX: Final = 100
+
+_T = TypeVar("_T")
+_NAME: Final = re.compile(wire.NAME_PATTERN[:-1] + r"\Z")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
+_VARIABLE: Final = re.compile(wire.VARIABLE_PATTERN[:-1] + r"\Z")
+# A `+` that was not percent-encoded arrives as a space.
+_SPACED_OFFSET: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}(:?[0-9]{2})?\Z)")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
+
+
+class ListQuery(Struct, frozen=True):
+    """A list request: which executions, and which page of them."""
+
+    chosen: Filter
+    limit: int
+    offset: int
+
+
+# ----------------------------------------------------------------------------------------- bodies
+
+
+async def body(request: Request[Any, Any, Any], shape: type[_T]) -> _T:
+    """Return the JSON body of `request`. Raises `Problem` 400, 413 or 415."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content = await request.body()
+    if media_type != "application/json" and (content or media_type):
+        raise Problem(
+            415,
+            "unsupported_media_type",
+            "The body must be JSON, declared by the header Content-Type: application/json.",
+        )
+    try:
+        decoded: _T = _decoder(shape).decode(content or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise of_validation(error) from error
+    return decoded
+
+
+@cache
+def _decoder(shape: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(shape)
+
+
+def name(field: str, value: str) -> str:
+    """Return `value` if it is a name: letters, digits and ``_ . : @ -``, at most 128."""
+    if not _NAME.match(value):
+        raise invalid(
+            field,
+            "must begin with a letter or digit and hold only letters, digits and _ . : @ - "
+            "(at most 128)",
+        )
+    return value
+
+
+def variable(field: str, value: str) -> str:
+    """Return `value` if it can be the name of an environment variable."""
+    if not _VARIABLE.match(value):
+        raise invalid(field, f"{value[:40]!r} is not the name of an environment variable")
+    return value
+
+
+def line(field: str, value: str) -> str:
+    """Return `value` if it is one line without control characters."""
+    if _CONTROL.search(value):
+        raise invalid(field, "must not contain control characters such as NUL or a line break")
+    return value
+
+
+def text(field: str, value: str) -> str:
+    """Return `value` if it holds no NUL character, which no command or variable can hold."""
+    if "\0" in value:
+        raise invalid(field, "must not contain a NUL character")
+    return value
+
+
+def moment(field: str, value: str) -> datetime:
+    """Return an ISO 8601 date or date-time; without an offset it is UTC."""
+    try:
+        parsed = (
+            datetime.combine(date.fromisoformat(value), datetime.min.time())
+            if len(value) == len("2026-01-01")
+            or (len(value) == len("20260101") and value.isdigit())
+            else datetime.fromisoformat(value)
+        )
+        parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
+        return parsed.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise invalid(
+            field, f"{value[:40]!r} is not an ISO 8601 date or time such as 2026-01-31T12:00:00Z"
+        ) from error
+
+
+# ---------------------------------------------------------------------------------------- headers
+
+
+def idempotency_key(request: Request[Any, Any, Any], header: str) -> str | None:
+    """Return the value of Idempotency-Key or Claim-Id, None if it is absent."""
+    value = request.headers.get(header)
+    if value is None:
+        return None
+    if not 0 < len(value) <= _KEY_MAX or not value.isascii() or not value.isprintable():
+        raise invalid(header, f"must be 1 to {_KEY_MAX} printable ASCII characters")
+    return value
+
+
+def fingerprint(request: Request[Any, Any, Any], decoded: object) -> bytes:
+    """Return what tells whether two requests with one key are the same request."""
+    said = msgspec.json.encode(decoded, order="deterministic")
+    return hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode() + said).digest()
+
+
+# ------------------------------------------------------------------------------------------ paths
+
+
+def execution_id(path_value: str) -> UUID:
+    """Return the id in the path. What is no id is not there either: 404."""
+    value = ids.from_text(ids.EXECUTION, path_value)
+    if value is None:
+        raise not_found()
+    return value
+
+
+# ------------------------------------------------------------------------------------------ query
+
+
+def query(
+    request: Request[Any, Any, Any], known: Iterable[str], repeatable: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """Return the query parameters. Raises `Problem` for an unknown or repeated one."""
+    try:
+        pairs = parse_qsl(
+            request.scope["query_string"].decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=False,
+            errors="strict",
+            max_num_fields=_VALUES_MAX,
+        )
+    except (ValueError, UnicodeDecodeError) as error:
+        raise invalid(
+            "query", "is not valid percent-encoded UTF-8, or has too many parts"
+        ) from error
+    values: dict[str, list[str]] = {}
+    known = tuple(known)
+    for key, value in pairs:
+        if key not in known:
+            raise invalid(key[:40], f"is not a parameter here; known are {', '.join(known)}")
+        values.setdefault(key, []).append(text(key, value))
+    for key, given in values.items():
+        if len(given) > 1 and key not in repeatable:
+            raise invalid(key, "is given twice")
+    return values
+
+
+def integer(
+    values: Mapping[str, list[str]], key: str, default: int, lowest: int, highest: int
+) -> int:
+    """Return a whole number from the query."""
+    if key not in values:
+        return default
+    value = values[key][0]
+    if not _INTEGER.match(value) or not lowest <= int(value) <= highest:
+        raise invalid(key, f"must be a whole number from {lowest} to {highest}")
+    return int(value)
+
+
+_LIST_PARAMETERS: Final = (
+    *("job_id", "status", "triggered_by", "from", "to"),
+    *("limit", "offset", "cursor"),
+)
+
+
+def list_query(request: Request[Any, Any, Any]) -> ListQuery:
+    """Return what a list request asks for. Raises `Problem` 400."""
+    values = query(request, _LIST_PARAMETERS, repeatable=("job_id", "status", "triggered_by"))
+    if "cursor" in values and "offset" in values:
+        raise invalid("cursor", "cannot be given together with offset")
+    chosen = Filter(
+        job_id=tuple(values.get("job_id", ())),
+        status=_any_of(values, "status", get_args(Status)),
+        triggered_by=_any_of(values, "triggered_by", get_args(TriggeredBy)),
+        created_from=_bound(values, "from"),
+        created_to=_bound(values, "to"),
+    )
+    if chosen.created_from and chosen.created_to and chosen.created_from > chosen.created_to:
+        raise invalid("from", "must not be after to")
+    limit = integer(values, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
+    offset = integer(values, "offset", 0, 0, OFFSET_MAX)
+    if "cursor" in values:
+        chosen = msgspec.structs.replace(chosen, before=_read_cursor(values["cursor"][0], chosen))
+    return ListQuery(chosen, limit, offset)
+
+
+def cursor(chosen: Filter, last: UUID) -> str:
+    """Return the opaque cursor that goes on after `last`, bound to the filters."""
+    return ids.to_text("cur", last) + _filter_mark(chosen)
+
+
+def _read_cursor(value: str, chosen: Filter) -> UUID:
+    mark = _filter_mark(chosen)
+    before = ids.from_text("cur", value[: -len(mark)])
+    if before is None:
+        raise invalid("cursor", "is not a cursor that this API gave out")
+    if value[-len(mark) :] != mark:
+        raise invalid("cursor", "belongs to other filters; begin again without it")
+    return before
+
+
+def _filter_mark(chosen: Filter) -> str:
+    said = msgspec.json.encode(msgspec.structs.replace(chosen, before=None))
+    return hashlib.sha256(said).hexdigest()[:12]
+
+
+def _bound(values: Mapping[str, list[str]], key: str) -> datetime | None:
+    if key not in values:
+        return None
+    value = values[key][0]
+    return moment(key, _SPACED_OFFSET.sub("+", value) if "T" in value else value)
+
+
+def _any_of(values: Mapping[str, list[str]], key: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    given = values.get(key, ())
+    for value in given:
+        if value not in allowed:
+            raise invalid(key, f"{value[:40]!r} is none of {', '.join(allowed)}")
+    return tuple(sorted(set(given)))

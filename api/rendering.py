@@ -1,0 +1,144 @@
+"""Executions as people and programs see them. Pure: from a view of the read model to the wire."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from api import wire
+from domain import ids
+from projections.queries import View
+from store import configurations
+from store.configurations import Job
+from store.output import StoredStream
+
+PREVIEW_CHARACTERS: Final = 1000
+_MESSAGE_CHARACTERS: Final = 4000
+
+
+def execution(view: View, now: datetime) -> wire.Execution:
+    """Return an execution as a list shows it: output and error cut to 1,000 characters."""
+    row, texts = view.row, view.texts
+    kept = _trimmed(texts.stdout, row.stdout_kept_bytes)
+    output = kept.decode(errors="replace")[:PREVIEW_CHARACTERS]
+    shown_whole = texts.stdout.written_bytes == len(kept) and len(kept) <= PREVIEW_CHARACTERS
+    if not shown_whole:
+        shown_whole = texts.stdout.written_bytes == len(output.encode())
+    stderr = texts.stderr.preview.decode(errors="replace")[-PREVIEW_CHARACTERS:]
+    return wire.Execution(
+        **_common(view, now),
+        output=output,
+        error=_error(view, stderr),
+        output_bytes=texts.stdout.written_bytes,
+        output_truncated=not shown_whole,
+    )
+
+
+def detail(view: View, stdout: bytes, stderr: bytes, now: datetime) -> wire.ExecutionDetail:
+    """Return an execution with all that was kept of its output and error logs."""
+    texts = view.texts
+    stderr_text = with_cut(stderr, texts.stderr)
+    return wire.ExecutionDetail(
+        **_common(view, now),
+        output=with_cut(stdout, texts.stdout),
+        error=_error(view, stderr_text),
+        output_bytes=texts.stdout.written_bytes,
+        output_truncated=texts.stdout.omitted_from is not None,
+        stderr=stderr_text,
+        stderr_bytes=texts.stderr.written_bytes,
+        stderr_truncated=texts.stderr.omitted_from is not None,
+        working_dir=configurations.shown(texts.configuration).working_dir,
+    )
+
+
+def claimed(view: View, job: Job, now: datetime) -> wire.ClaimedExecution:
+    """Return an execution for the agent that runs it: with secrets, for its eyes only."""
+    return wire.ClaimedExecution(
+        **_common(view, now),
+        output="",
+        error=None,
+        output_bytes=0,
+        output_truncated=False,
+        environment={**job.environment, **job.secrets},
+        secrets=sorted(job.secrets),
+        working_dir=job.working_dir,
+    )
+
+
+def with_cut(kept: bytes, stream: StoredStream) -> str:
+    """Return what was kept as text, the cut marked with how much is missing."""
+    if stream.omitted_from is None or stream.omitted_to is None:
+        return kept.decode(errors="replace")
+    missing = stream.omitted_to - stream.omitted_from
+    head, tail = kept[: stream.omitted_from], kept[stream.omitted_from :]
+    mark = f"\n[… {missing} bytes were left out here …]\n"
+    return head.decode(errors="replace") + mark + tail.decode(errors="replace")
+
+
+def _trimmed(stream: StoredStream, sealed_bytes: int | None) -> bytes:
+    """Return the preview without bytes that came after the outcome was recorded."""
+    return stream.preview if sealed_bytes is None else stream.preview[:sealed_bytes]
+
+
+def _common(view: View, now: datetime) -> dict[str, Any]:
+    row = view.row
+    job = configurations.shown(view.texts.configuration)
+    late = None
+    if row.late_outcome is not None and row.late_reported_at is not None:
+        reported_at = wire.timestamp(row.late_reported_at)
+        late = wire.LateOutcome(row.late_outcome, row.late_exit_code, reported_at)  # type: ignore[arg-type]  # as the event said
+    return {
+        "id": ids.to_text(ids.EXECUTION, row.id),
+        "job_id": row.job_id,
+        "job_name": job.job_name,
+        "status": row.status,
+        "exit_code": row.exit_code,
+        "duration_ms": _duration_ms(view, now),
+        "triggered_by": row.triggered_by,
+        "started_at": wire.optional_timestamp(row.started_at),
+        "completed_at": wire.optional_timestamp(row.completed_at),
+        "created_at": wire.timestamp(ids.created_at(row.id)),
+        "scheduled_for": wire.optional_timestamp(row.scheduled_for),
+        "timeout_seconds": row.timeout_seconds,
+        "command": job.command,
+        "attempt": row.attempt,
+        "retry_of": ids.to_text(ids.EXECUTION, row.retry_of) if row.retry_of else None,
+        "root_id": ids.to_text(ids.EXECUTION, row.root_id),
+        "retried_as": ids.to_text(ids.EXECUTION, row.retried_as) if row.retried_as else None,
+        "agent_id": row.agent_id,
+        "pinned_agent_id": row.pinned_agent_id,
+        "cancel_requested_at": wire.optional_timestamp(row.cancel_requested_at),
+        "failure_reason": row.failure_reason,
+        "signal": row.signal,
+        "late_outcome": late,
+    }
+
+
+def _duration_ms(view: View, now: datetime) -> int:
+    row = view.row
+    if row.duration_ms is not None:
+        return row.duration_ms
+    if row.started_at is None:
+        return 0
+    return max(0, round((now - row.started_at).total_seconds() * 1000))
+
+
+def _error(view: View, stderr: str) -> str | None:
+    """Return what went wrong: the error log if there is any, else one sentence."""
+    row = view.row
+    if row.status not in {"failed", "timeout"}:
+        return None
+    if stderr:
+        return stderr
+    if view.texts.message is not None:
+        return view.texts.message.decode(errors="replace")[:_MESSAGE_CHARACTERS]
+    if row.status == "timeout":
+        limit = f" after {row.timeout_seconds} s" if row.timeout_seconds is not None else ""
+        return f"timed out{limit}"
+    match row.failure_reason:
+        case "agent_lost":
+            return "agent lost: its lease ran out without a heartbeat"
+        case "signal":
+            return f"ended by signal {row.signal}"
+        case "agent_shutdown":
+            return "ended because its agent was shut down"
+        case _:
+            return f"exited with code {row.exit_code}"

@@ -1,0 +1,236 @@
+"""What agents say: claim, heartbeat, output, outcome."""
+
+from typing import Any, Final
+
+from litestar import Request, Response, post
+
+from api import answers, parameters, rendering, wire
+from api.ledger import Ledger, check_agent, key_of, of
+from api.problems import Problem, invalid
+from api.routes.executions import PATH
+from domain import commands
+from domain.errors import KeptAsLateOutcome, LeaseLost
+from domain.events import Ending, StreamDigest
+from domain.execution import Execution
+from projections import executions
+from projections.queries import View
+from store import configurations, leases, output
+from store.batch import Answer, ClaimNext, Done, Message, Work
+
+CHUNK_BYTES_MAX: Final = 1024 * 1024
+_ONE: Final = PATH + "/{execution_id:str}"
+Req = Request[Any, Any, Any]
+
+
+@post(PATH + "/claim")
+async def claim(request: Req) -> Response[bytes]:
+    """Take the oldest pending execution that this agent may run, waiting for one if asked to."""
+    ledger = of(request)
+    caller = await ledger.authenticator.require(request, "agent")
+    parameters.query(request, ())
+    asked = await parameters.body(request, wire.Claim)
+    agent_id = parameters.name("agent_id", asked.agent_id)
+    check_agent(caller, agent_id)
+    key = key_of(request, caller, "Claim-Id", asked.agent_id)
+    loop_end = ledger.clock() + asked.wait_seconds
+    # Take a place before the first look, so that work that comes in between is not missed.
+    with ledger.waiting.claim(agent_id) as place:
+        while True:
+            command = ClaimNext(wire.now(), caller.actor, ledger.new_id(), agent_id)
+            done = await ledger.appender.submit(Work(command, key=key, render=_claim_answer))
+            if done.execution is not None or done.replayed is not None:
+                return await _claimed(ledger, done)
+            if not await place.news(loop_end - ledger.clock()):
+                return answers.empty()
+
+
+def _claim_answer(state: Execution) -> Answer:
+    return Answer(state.id, 200)
+
+
+async def _claimed(ledger: Ledger, done: Done) -> Response[bytes]:
+    state, configuration = done.execution, done.configuration
+    if done.replayed is not None:
+        state = await ledger.state(done.replayed.execution_id)
+        configuration = await configurations.of_execution(ledger.pool, done.replayed.execution_id)
+        if state is None or state.status != "running":
+            # It was given up meanwhile: running it now would be running it again.
+            raise LeaseLost(status=state.status if state else "gone")
+    if state is None or configuration is None:
+        raise LeaseLost(status="without its configuration, which was erased")
+    return answers.json(ledger.claimed(state, configuration, wire.now()))
+
+
+@post(_ONE + "/heartbeat")
+async def heartbeat(request: Req, execution_id: str) -> Response[bytes]:
+    """Renew the lease, and wait for news of a cancel if asked to."""
+    ledger = of(request)
+    await ledger.authenticator.require(request, "agent")
+    parameters.query(request, ())
+    asked = await parameters.body(request, wire.Heartbeat)
+    subject = parameters.execution_id(execution_id)
+    fence = ledger.fence(request, subject)
+    with ledger.waiting.cancel(subject) as ear:
+        renewed = await _renew(ledger, subject, fence)
+        if not renewed.cancel_requested and await ear.news(asked.wait_seconds):
+            renewed = await _renew(ledger, subject, fence)
+    return answers.json(
+        wire.HeartbeatAnswer(renewed.cancel_requested, wire.timestamp(renewed.expires_at))
+    )
+
+
+async def _renew(ledger: Ledger, subject: Any, fence: Any) -> leases.Renewed:
+    renewed = await leases.renew(ledger.pool, subject, fence, ledger.settings.lapses)
+    if renewed is None:
+        view = await ledger.view(subject)
+        raise LeaseLost(status=view.row.status)
+    return renewed
+
+
+@post(_ONE + "/logs")
+async def append_logs(request: Req, execution_id: str) -> Response[bytes]:
+    """Append raw bytes to one output stream at a byte offset."""
+    ledger = of(request)
+    await ledger.authenticator.require(request, "agent")
+    values = parameters.query(request, ("stream", "offset", "skip_to"))
+    stream = stream_of(values, required=True)
+    if "offset" not in values:
+        raise invalid("offset", "is required")
+    offset = parameters.integer(values, "offset", 0, 0, 1 << 53)
+    skip_to = parameters.integer(values, "skip_to", -1, 0, 1 << 53)
+    subject = parameters.execution_id(execution_id)
+    fence = ledger.fence(request, subject)
+    data = await request.body()
+    if len(data) > CHUNK_BYTES_MAX:
+        raise Problem(
+            413, "payload_too_large", f"A chunk may have at most {CHUNK_BYTES_MAX} bytes."
+        )
+    done = await output.append(
+        ledger.pool,
+        subject,
+        fence,
+        stream,
+        offset=offset,
+        data=data,
+        skip_to=None if skip_to < 0 else skip_to,
+    )
+    match done.result:
+        case "ok":
+            return answers.json(wire.LogsAnswer(done.next_offset or 0, done.cancel_requested))
+        case "gap":
+            raise _gap(stream, done.next_offset or 0)
+        case "full":
+            raise Problem(
+                413,
+                "payload_too_large",
+                f"At most {output.KEPT_BYTES_MAX} bytes of {stream} are kept; leave out the "
+                "middle with skip_to.",
+            )
+        case "lease_lost":
+            view = await ledger.view(subject)
+            raise LeaseLost(status=view.row.status)
+
+
+def stream_of(values: dict[str, list[str]], *, required: bool = False) -> str:
+    """Return which output stream is meant. Raises `Problem` 400."""
+    if "stream" not in values:
+        if required:
+            raise invalid("stream", "is required: stdout or stderr")
+        return "stdout"
+    stream = values["stream"][0]
+    if stream not in output.STREAMS:
+        raise invalid("stream", "must be stdout or stderr")
+    return stream
+
+
+def _gap(stream: str, expected: int) -> Problem:
+    return Problem(
+        409,
+        "conflict",
+        f"The server has {stream} up to offset {expected}; go on from there.",
+        expected_offset=expected,
+    )
+
+
+@post(_ONE + "/complete")
+async def complete(request: Req, execution_id: str) -> Response[bytes]:
+    """Record how the command ended."""
+    ledger = of(request)
+    caller = await ledger.authenticator.require(request, "agent")
+    parameters.query(request, ())
+    asked = await parameters.body(request, wire.Complete)
+    _check_report(asked)
+    subject = parameters.execution_id(execution_id)
+    fence = ledger.fence(request, subject)
+    if asked.output:
+        await _store_inline(ledger, subject, fence, asked.output.encode())
+    view = await ledger.view(subject)
+    _check_complete(asked, view)
+    message, digest = output.message(asked.error, ledger.keys) if asked.error else (None, None)
+    ending = Ending(
+        duration_ms=asked.duration_ms,
+        stdout=_claimed_hash(asked.stdout_sha256),
+        stderr=_claimed_hash(asked.stderr_sha256),
+        exit_code=asked.exit_code,
+        signal=asked.signal,
+        failure_reason=asked.failure_reason,
+        message=digest,
+    )
+    command = commands.Complete(
+        at=wire.now(),
+        by=caller.actor,
+        command_id=ledger.new_id(),
+        execution_id=subject,
+        fence=fence,
+        outcome=asked.outcome,
+        ending=await ledger.ending(view, ending),
+    )
+    done = await ledger.appender.submit(Work(command, message=message))
+    return answers.json(_outcome(done, view, message))
+
+
+def _outcome(done: Done, view: View, message: Message | None) -> wire.Execution:
+    state = done.execution
+    if state is None or state.late is not None:
+        raise KeptAsLateOutcome(status=state.status if state else "gone")
+    texts = view.texts
+    if message is not None:
+        texts = type(texts)(texts.configuration, message.body, texts.stdout, texts.stderr)
+    return rendering.execution(View(executions.row(state, 0), texts), wire.now())
+
+
+def _claimed_hash(written_sha256: str | None) -> StreamDigest:
+    return StreamDigest(0, 0, "", written_sha256=written_sha256)
+
+
+def _check_report(asked: wire.Complete) -> None:
+    if asked.error is not None:
+        parameters.text("error", asked.error)
+    if asked.outcome == "exited" and asked.exit_code is None:
+        raise invalid("exit_code", "is required when the outcome is exited")
+    if asked.output and asked.stdout_bytes is not None:
+        raise invalid("output", "cannot be given together with stdout_bytes, which was streamed")
+
+
+async def _store_inline(ledger: Ledger, subject: Any, fence: Any, data: bytes) -> None:
+    done = await output.append(ledger.pool, subject, fence, "stdout", offset=0, data=data)
+    if done.result == "lease_lost":
+        view = await ledger.view(subject)
+        raise LeaseLost(status=view.row.status)
+    if done.result == "full" or (done.next_offset or 0) > len(data):
+        raise invalid("output", "cannot be given: other output was streamed before")
+
+
+def _check_complete(asked: wire.Complete, view: View) -> None:
+    """Refuse an outcome before all of its output is here."""
+    for stream, said, stored in (
+        ("stdout", asked.stdout_bytes, view.texts.stdout.written_bytes),
+        ("stderr", asked.stderr_bytes, view.texts.stderr.written_bytes),
+    ):
+        if said is not None and said > stored:
+            raise _gap(stream, stored)
+        if said is not None and said < stored:
+            raise invalid(f"{stream}_bytes", f"is {said}, but {stored} bytes were streamed")
+
+
+HANDLERS: Final = (claim, heartbeat, append_logs, complete)

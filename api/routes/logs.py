@@ -1,0 +1,80 @@
+"""Raw output: the bytes that a command wrote, none lost and none changed."""
+
+import re
+from typing import Any, Final
+
+from litestar import Request, Response, get
+
+from api import parameters
+from api.ledger import of
+from api.problems import Problem, invalid
+from api.routes.agents import stream_of
+from api.routes.executions import PATH
+from store import output
+
+Req = Request[Any, Any, Any]
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
+_TAIL_MAX: Final = 1_000_000
+
+
+@get(PATH + "/{execution_id:str}/logs")
+async def read_logs(request: Req, execution_id: str) -> Response[bytes]:
+    """Return what was kept of one output stream: all of it, a byte range, or the last lines."""
+    ledger = of(request)
+    await ledger.authenticator.require(request, "read")
+    values = parameters.query(request, ("stream", "tail"))
+    stream = stream_of(values)
+    tail = parameters.integer(values, "tail", -1, 0, _TAIL_MAX)
+    view = await ledger.view(parameters.execution_id(execution_id))
+    row, texts = view.row, view.texts
+    stored = texts.stdout if stream == "stdout" else texts.stderr
+    sealed = row.stdout_kept_bytes if stream == "stdout" else row.stderr_kept_bytes
+    kept = await output.read(ledger.pool, row.id, stream, sealed)
+    headers = {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
+    if stored.omitted_from is not None:
+        # Offsets of the original output, [from, to): that many bytes were left out there.
+        headers["Output-Omitted"] = f"{stored.omitted_from}-{stored.omitted_to}"
+    status = 200
+    if tail >= 0:
+        kept = last_lines(kept, tail)
+    elif (wanted := request.headers.get("range")) is not None:
+        first, last = _range(wanted, len(kept))
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(kept)}"
+        kept, status = kept[first : last + 1], 206
+    return Response(
+        kept, status_code=status, headers=headers, media_type="application/octet-stream"
+    )
+
+
+def last_lines(data: bytes, lines: int) -> bytes:
+    """Return the last `lines` lines of `data`."""
+    if lines == 0:
+        return b""
+    position = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        position = data.rfind(b"\n", 0, position)
+        if position < 0:
+            return data
+    return data[position + 1 :]
+
+
+def _range(header: str, size: int) -> tuple[int, int]:
+    match = _RANGE.match(header.strip())
+    if match is None or match.group(1) == match.group(2) == "":
+        raise invalid("Range", "must be one range of bytes, such as bytes=0-1023")
+    start, end = match.groups()
+    if start == "":
+        first, last = max(0, size - int(end)), size - 1
+    else:
+        first, last = int(start), min(int(end), size - 1) if end else size - 1
+    if first > last or first >= size:
+        raise Problem(
+            416,
+            "validation_error",
+            f"Range: there are {size} bytes.",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return first, last
+
+
+HANDLERS: Final = (read_logs,)

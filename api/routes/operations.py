@@ -1,0 +1,62 @@
+"""Operations: health, metrics, and the description of the API itself."""
+
+import asyncio
+from typing import Any, Final
+
+import psycopg
+from litestar import MediaType, Request, Response, get
+from psycopg_pool import PoolTimeout
+
+from api import answers, docs, openapi, wire
+from api.ledger import of
+
+Req = Request[Any, Any, Any]
+
+
+@get("/health/live")
+async def live() -> Response[bytes]:
+    """Tell that this process answers."""
+    return answers.json(wire.Health("ok", "the server answers"))
+
+
+@get("/health/ready")
+async def ready(request: Req) -> Response[bytes]:
+    """Tell whether this server can record and read: its database answers."""
+    ledger = of(request)
+    try:
+        async with asyncio.timeout(3), ledger.pool.connection(timeout=2) as connection:
+            await connection.execute("SELECT 1")
+    except (psycopg.Error, PoolTimeout, TimeoutError, OSError):
+        health = wire.Health("unavailable", "the database does not answer")
+        return answers.json(health, 503, {"Retry-After": "1"})
+    return answers.json(wire.Health("ok", "the database answers"))
+
+
+@get("/metrics")
+async def metrics(request: Req) -> Response[bytes]:
+    """Return figures for Prometheus."""
+    await of(request).authenticator.require(request, "read")
+    text: str = await request.app.state.metrics.text()
+    return Response(text.encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@get(["/schema", "/schema/openapi.json"])
+async def schema() -> Response[bytes]:
+    """Return the OpenAPI description of this API."""
+    return answers.json(openapi.document())
+
+
+@get(["/", "/docs"])
+async def documentation() -> Response[bytes]:
+    """Return the description of this API for people."""
+    return Response(
+        docs.page(),
+        media_type=MediaType.HTML,
+        headers={
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+HANDLERS: Final = (live, ready, metrics, schema, documentation)

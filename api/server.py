@@ -1,0 +1,193 @@
+"""One server process: the embedded database, the HTTP server and, if asked for, a local agent."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+
+from api import bootstrap
+from api.app import create_app, create_ledger
+from api.bootstrap import Prepared
+from api.settings import Settings
+from store.embedded import EmbeddedError, EmbeddedServer
+
+SERVER_FILE: Final = "server.json"
+_SHUTDOWN_SECONDS: Final = 8
+_AGENT_SECONDS: Final = 15
+
+_log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, *, with_agent: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted; return the exit code."""
+    with bootstrap.embedded(settings) as postgres:
+        prepared = bootstrap.prepare(settings, postgres)
+        if prepared.made_admin_token:
+            path = settings.home / bootstrap.ADMIN_TOKEN
+            _say(f"made an admin token in {path}; client commands on this machine find it")
+        companions = _Companions(settings, postgres, with_agent=with_agent)
+        server = _server(settings, prepared, companions)
+        try:
+            server.run()
+        finally:
+            companions.stop()
+    return 0 if server.started else 1
+
+
+def _server(settings: Settings, prepared: Prepared, companions: "_Companions") -> "Server":
+    ledger = create_ledger(settings, prepared.conninfo, prepared.ledger_id, prepared.keys)
+    config = uvicorn.Config(
+        create_app(ledger, prepared.conninfo),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=settings.behind_tls_proxy,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        backlog=1024,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+    return Server(config, on_ready=companions.start, on_exit=ledger.waiting.stop)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which tells when it answers and when it is to stop."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        on_ready: Callable[[str], None],
+        on_exit: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._on_exit = on_exit
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so once requests are answered."""
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._on_ready(self._url())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop: long polls end at once, since uvicorn waits for requests before anything else."""
+        if self.config.loaded:
+            self._on_exit()
+        super().handle_exit(sig, frame)
+
+    def _url(self) -> str:
+        scheme = "https" if self.config.is_ssl else "http"
+        port = self.servers[0].sockets[0].getsockname()[1]
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"{scheme}://{host}:{port}"
+
+
+class _Companions:
+    """What lives beside the HTTP server: the watch over the database, and the local agent."""
+
+    def __init__(
+        self, settings: Settings, postgres: EmbeddedServer | None, *, with_agent: bool
+    ) -> None:
+        self._settings = settings
+        self._postgres = postgres
+        self._with_agent = with_agent
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._agent: subprocess.Popen[bytes] | None = None
+        self._file = settings.home / SERVER_FILE
+
+    def start(self, url: str) -> None:
+        """Begin, now that requests are answered at `url`."""
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        new.replace(self._file)
+        self._thread(self._watch_database)
+        if self._with_agent:
+            self._thread(lambda: self._keep_agent(url))
+        print(f"ready {url}", flush=True)  # noqa: T201 - what starters of a server wait for
+
+    def stop(self) -> None:
+        """End the agent first, while there is still a server that takes its reports."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._file.unlink(missing_ok=True)
+
+    def _thread(self, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _watch_database(self) -> None:
+        while self._postgres is not None and not self._stopping.wait(0.5):
+            try:
+                if self._postgres.ensure_running():
+                    _say("the embedded PostgreSQL had died and was started again")
+            except EmbeddedError as error:
+                _log.error("the embedded PostgreSQL cannot be started again: %s", error)  # noqa: TRY400 - a sentence
+
+    def _keep_agent(self, url: str) -> None:
+        """Run the local agent as a process of its own, which ends when its stdin does."""
+        pause = 0.0
+        while not self._stopping.wait(pause):
+            agent = subprocess.Popen(  # noqa: S603 - ourselves
+                [
+                    *(sys.executable, "-m", "cli.main", "agent", "--exit-with-parent"),
+                    *("--agent-id", bootstrap.local_agent_id()),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=sys.stderr,
+                start_new_session=True,
+                env=_agent_environment(url, self._settings.home),
+            )
+            self._agent = agent
+            while agent.poll() is None and not self._stopping.wait(0.2):
+                pass
+            if agent.stdin is not None:
+                agent.stdin.close()
+            self._wait_for(agent)
+            pause = 1.0
+
+    def _wait_for(self, agent: subprocess.Popen[bytes]) -> None:
+        try:
+            code = agent.wait(_AGENT_SECONDS)
+        except subprocess.TimeoutExpired:
+            agent.kill()
+            code = agent.wait()
+        if not self._stopping.is_set():
+            _say(f"the local agent ended with code {code} and is started again")
+
+
+def _agent_environment(url: str, home: Path) -> dict[str, str]:
+    token = (home / bootstrap.AGENT_TOKEN).read_text().strip()
+    inherited: dict[str, Any] = {
+        name: value for name, value in os.environ.items() if not name.startswith("CRONLEDGER_")
+    }
+    return {
+        **inherited,
+        "CRONLEDGER_URL": url,
+        "CRONLEDGER_TOKEN": token,
+        "CRONLEDGER_HOME": str(home),
+    }
+
+
+def _say(sentence: str) -> None:
+    print(f"cronledger: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 - a server's own words

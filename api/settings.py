@@ -1,0 +1,98 @@
+"""The settings of a server: one Struct, filled from the environment and the command line."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+from store.batch import Lapses
+
+PREFIX = "CRONLEDGER_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the sentence names it and says what to do."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What a server can be told. Each field is the variable CRONLEDGER_<FIELD> in capitals.
+
+    Times are in seconds, sizes in bytes.
+    """
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8420
+    database_url: str | None = None
+    owner_database_url: str | None = None
+    secret_key: str | None = None
+    postgres_bin: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    behind_tls_proxy: bool = False
+    timeout_seconds_max: int = 3600
+    heartbeat_seconds: float = 10
+    lease_seconds: float = 30
+    timeout_grace_seconds: float = 20
+    cancel_seconds: float = 30
+    sweep_seconds: float = 1
+    body_bytes_max: int = 8 * 1024 * 1024
+    pool_size: int = 10
+    queue_max: int = 10_000
+
+    @property
+    def lapses(self) -> Lapses:
+        """How long the server waits for agents."""
+        return Lapses(self.lease_seconds, self.timeout_grace_seconds, self.cancel_seconds)
+
+
+def load(home: Path, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    """Return the settings: what is `given` (and not None), else the environment, else defaults.
+
+    Raises `SettingsError`.
+    """
+    values: dict[str, Any] = {"home": home}
+    for setting in fields(Settings):
+        name = setting.name
+        if name == "home":
+            continue
+        if given.get(name) is not None:
+            values[name] = given[name]
+        elif text := environment.get(PREFIX + name.upper()):
+            try:
+                values[name] = msgspec.convert(text, setting.type, strict=False)
+            except msgspec.ValidationError as error:
+                raise SettingsError(f"{PREFIX}{name.upper()}={text!r}: {error}") from error
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if not 0 <= settings.port <= 65535:  # noqa: PLR2004 - the highest TCP port
+        raise SettingsError(f"The port must be between 0 and 65535, not {settings.port}.")
+    if settings.lease_seconds < 2 * settings.heartbeat_seconds:
+        raise SettingsError("lease_seconds must be at least twice heartbeat_seconds.")
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise SettingsError("TLS needs both tls_certificate and tls_key.")
+    if not _is_loopback(settings.host) and not (
+        settings.tls_certificate or settings.behind_tls_proxy
+    ):
+        raise SettingsError(
+            f"Tokens would travel unencrypted on {settings.host}: give --tls-certificate and "
+            "--tls-key, or say --behind-tls-proxy if a proxy in front does TLS."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,86 @@
+"""How client commands reach the server, and what their failures mean to a shell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from urllib.parse import quote
+
+from agent.client import Answer, Client, InvalidUrlError, Problem, Unreachable
+from cli.home import ADMIN_TOKEN, default_home, find_token, server_url
+from cli.usage import UsageError
+
+REFUSED_EXIT = 1
+UNREACHABLE_EXIT = 3
+NOT_AUTHORISED_EXIT = 4
+_NOT_AUTHORISED = frozenset({401, 403})
+EXECUTIONS = "/v1/cron-executions"
+
+
+class NoTokenError(Exception):
+    """There is no access token to present; the message says where one is looked for."""
+
+
+def open_client(token_file: str = ADMIN_TOKEN) -> Client:
+    """Return a client for the configured server.
+
+    Raises:
+        NoTokenError: No token is configured, and the home holds none that we may read.
+        UsageError: The configured address is none.
+    """
+    home = default_home()
+    token = find_token(home, token_file)
+    if token is None:
+        raise NoTokenError(
+            f"no access token: set CRONLEDGER_TOKEN, or run as a user who can read "
+            f"{home / token_file} (set CRONLEDGER_HOME if the server's home is elsewhere)"
+        )
+    if not (token.isascii() and token.isprintable()):
+        raise UsageError("the access token holds characters that no token has: check it")
+    try:
+        return Client(server_url(home), token)
+    except InvalidUrlError as error:
+        raise UsageError(f"{error} (see CRONLEDGER_URL)") from error
+
+
+def execution_path(execution_id: str, rest: str = "") -> str:
+    """Return the path of an execution, whatever a user may have typed as its id."""
+    return f"{EXECUTIONS}/{quote(execution_id, safe='')}{rest}"
+
+
+def print_json(answer: Answer) -> None:
+    """Print the server's JSON as it came, after a look whether it is any."""
+    answer.json()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(answer.body.rstrip() + b"\n")
+
+
+def with_server(work: Callable[[Client], int], token_file: str = ADMIN_TOKEN) -> int:
+    """Do a client command's work; turn a failure into a sentence and its exit code."""
+    try:
+        client = open_client(token_file)
+        try:
+            return work(client)
+        finally:
+            client.close()
+    except NoTokenError as error:
+        return _fail(str(error), NOT_AUTHORISED_EXIT)
+    except Unreachable as error:
+        return _fail(
+            f"{error}. Is the server running? Start it with `cronledger serve`, or say where it "
+            f"is with CRONLEDGER_URL",
+            UNREACHABLE_EXIT,
+        )
+    except Problem as problem:
+        if problem.status in _NOT_AUTHORISED:
+            return _fail(
+                f"not authorised: {problem}. Check CRONLEDGER_TOKEN and its scopes",
+                NOT_AUTHORISED_EXIT,
+            )
+        return _fail(str(problem), REFUSED_EXIT)
+
+
+def _fail(sentence: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"cronledger: {sentence}", file=sys.stderr)
+    return code

@@ -1,0 +1,51 @@
+"""Where the local installation keeps its files, and where commands find server and token."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+DEFAULT_PORT = 8420
+ADMIN_TOKEN = "admin-token"  # noqa: S105 - the name of a file
+AGENT_TOKEN = "agent-token"  # noqa: S105 - the name of a file
+SERVER_FILE = "server.json"
+
+
+def default_home() -> Path:
+    """Return CRONLEDGER_HOME, else /var/lib/cronledger for root, else the user's data folder."""
+    configured = os.environ.get("CRONLEDGER_HOME")
+    if configured:
+        return Path(configured).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/cronledger")
+    data = os.environ.get("XDG_DATA_HOME")
+    if data and Path(data).is_absolute():  # the XDG text says: ignore a relative path
+        return Path(data) / "cronledger"
+    return Path("~/.local/share/cronledger").expanduser()
+
+
+def server_url(home: Path) -> str:
+    """Return CRONLEDGER_URL, else what a running server left in the home, else the default."""
+    configured = os.environ.get("CRONLEDGER_URL")
+    if configured:
+        return configured
+    try:
+        written = json.loads((home / SERVER_FILE).read_bytes())
+        url = written["url"]
+    except (OSError, ValueError, TypeError, KeyError):
+        url = None  # no server runs here, or it is just being started
+    if isinstance(url, str):
+        return url
+    return f"http://127.0.0.1:{os.environ.get('CRONLEDGER_PORT') or DEFAULT_PORT}"
+
+
+def find_token(home: Path, file_name: str) -> str | None:
+    """Return CRONLEDGER_TOKEN, else what the named file of the home holds, else None."""
+    configured = os.environ.get("CRONLEDGER_TOKEN")
+    if configured:
+        return configured.strip()
+    try:
+        return (home / file_name).read_text().strip() or None
+    except (OSError, ValueError):
+        return None  # not there or not ours to read: the caller says what to do about it

@@ -1,0 +1,133 @@
+"""The entry point `cronledger`: finds the subcommand and imports its module, and no other.
+
+The convention: `COMMANDS` below lists each subcommand with its name, one line of help and its
+module. That module has two functions:
+
+    def configure(parser: argparse.ArgumentParser) -> None   # adds its options and arguments
+    def run(args: argparse.Namespace) -> int                 # does the work, returns the exit code
+
+`configure` also runs for `cronledger NAME --help`, so heavy imports (litestar, psycopg,
+eventsourcing, and layers that import them) stand inside `run`, not at the top of the module. `run`
+may raise `UsageError` with a sentence for a wrong use that argparse cannot see. A command with
+`takes_command` gets everything after `--`, untouched, as `args.command_line`.
+
+Exit codes: 0 ok, 1 refused or differences found, 2 usage, 3 server unreachable, 4 not authorised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cli.usage import UsageError
+
+USAGE_EXIT = 2
+INTERRUPTED_EXIT = 130
+BROKEN_PIPE_EXIT = 141
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """One line of `cronledger --help`, and the module that does it."""
+
+    name: str
+    help: str
+    module: str
+    takes_command: bool = False
+
+
+COMMANDS = (
+    Subcommand("serve", "run the server", "cli.serve"),
+    Subcommand("agent", "run pending executions on this machine", "cli.agent_command"),
+    Subcommand(
+        "exec", "run a command here and record the run", "cli.exec_command", takes_command=True
+    ),
+    Subcommand("token", "create, list and revoke access tokens", "cli.token"),
+    Subcommand("list", "list executions, newest first", "cli.list_executions"),
+    Subcommand("get", "show one execution with its output", "cli.get_execution"),
+    Subcommand("logs", "write an execution's output as raw bytes", "cli.read_logs"),
+    Subcommand("retry", "run a failed or timed-out execution again", "cli.retry_execution"),
+    Subcommand("cancel", "cancel a pending or running execution", "cli.cancel_execution"),
+    Subcommand("events", "show the recorded events of one execution", "cli.list_events"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a character still gets the rest of the line.
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        return _dispatch(arguments)
+    except UsageError as error:
+        print(f"cronledger: {error}", file=sys.stderr)
+        return USAGE_EXIT
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough: no message, nor one from the last flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE_EXIT
+
+
+def _dispatch(arguments: list[str]) -> int:
+    chosen = next((command for command in COMMANDS if arguments[:1] == [command.name]), None)
+    if chosen is None:
+        return _without_command(arguments)
+    module = importlib.import_module(chosen.module)
+    parser = argparse.ArgumentParser(
+        prog=f"cronledger {chosen.name}",
+        description=chosen.help[0].upper() + chosen.help[1:] + ".",
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    options = arguments[1:]
+    command_line: list[str] = []
+    if chosen.takes_command and "--" in options:
+        # By hand: some versions of argparse drop a second `--`, which belongs to the command.
+        cut = options.index("--")
+        options, command_line = options[:cut], options[cut + 1 :]
+    args = parser.parse_args(options)
+    if chosen.takes_command:
+        args.command_line = command_line
+    code: int = module.run(args)
+    sys.stdout.flush()  # here, where a broken pipe is still ours to handle
+    return code
+
+
+def _without_command(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="cronledger",
+        description="An event-sourced ledger of cron executions.",
+        epilog="`cronledger COMMAND --help` shows the options of one command.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    listed = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in COMMANDS:
+        listed.add_parser(command.name, help=command.help)
+    args = parser.parse_args(arguments)
+    if args.version:
+        print(f"cronledger {_version()}")
+        return 0
+    parser.print_help(sys.stderr)
+    return USAGE_EXIT
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 30 ms, only here
+
+    try:
+        return version("cronledger")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""`cronledger logs`: an execution's output, byte for byte."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from agent.client import Client
+from cli.arguments import at_least
+from cli.connection import execution_path, with_server
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("id", metavar="ID", help="the execution")
+    parser.add_argument(
+        "--stream",
+        choices=("stdout", "stderr"),
+        default="stdout",
+        help="which output (default: %(default)s)",
+    )
+    parser.add_argument("--tail", metavar="N", type=at_least(0), help="only the last N bytes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the bytes to standard output."""
+    return with_server(lambda client: _write(client, args))
+
+
+def _write(client: Client, args: argparse.Namespace) -> int:
+    query = [("stream", args.stream)]
+    if args.tail is not None:
+        query.append(("tail", str(args.tail)))
+    sys.stdout.buffer.write(client.get(execution_path(args.id, "/logs"), query).body)
+    sys.stdout.buffer.flush()
+    return 0

@@ -1,0 +1,130 @@
+"""`cronledger token`: makes, lists and revokes access tokens, on the database directly."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.home import default_home
+from cli.usage import UsageError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from store.tokens import Token
+
+SCOPES = ("read", "operate", "agent", "admin")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
+    parser.add_argument("--home", metavar="DIR", type=Path, help="the server's home")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a token and print it, this one time")
+    create.add_argument("--name", required=True, help="what it is for")
+    create.add_argument(
+        "--scope",
+        action="append",
+        required=True,
+        choices=SCOPES,
+        help="what it may do; repeatable (admin implies all)",
+    )
+    create.add_argument("--agent-id", metavar="ID", help="bind it to this agent")
+    create.add_argument("--expires-in-days", metavar="N", type=int, help="default: never")
+    listing = actions.add_parser("list", help="list tokens, never their secrets")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    revoke = actions.add_parser("revoke", help="revoke a token at once")
+    revoke.add_argument("id", help="tok_…, as `token list` shows it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the action."""
+    import psycopg  # noqa: PLC0415 - not for --help
+
+    from api.bootstrap import administration  # noqa: PLC0415
+    from api.settings import SettingsError, load  # noqa: PLC0415
+    from store.database import NotReady  # noqa: PLC0415
+    from store.embedded import EmbeddedError  # noqa: PLC0415
+
+    action = {"create": _create, "list": _list, "revoke": _revoke}[args.action]
+    try:
+        with administration(load(args.home or default_home())) as connection:
+            return action(args, connection)
+    except (SettingsError, NotReady, EmbeddedError, OSError) as error:
+        print(f"cronledger: {error}", file=sys.stderr)
+    except psycopg.OperationalError as error:
+        print(f"cronledger: the database cannot be used: {error}", file=sys.stderr)
+    return 3
+
+
+def _create(args: argparse.Namespace, connection: Connection[Any]) -> int:
+    from domain import ids  # noqa: PLC0415
+    from store import tokens  # noqa: PLC0415
+
+    expires_at = None
+    if args.expires_in_days is not None:
+        if args.expires_in_days < 1:
+            raise UsageError("--expires-in-days must be at least 1")
+        expires_at = datetime.now(UTC) + timedelta(days=args.expires_in_days)
+    token_id = ids.Uuid7(time.time_ns, secrets.randbits)()
+    secret = tokens.create(
+        connection,
+        token_id,
+        args.name,
+        sorted(set(args.scope)),
+        agent_id=args.agent_id,
+        expires_at=expires_at,
+    )
+    print(f"made token {ids.to_text(ids.TOKEN, token_id)}; it is shown only now", file=sys.stderr)
+    print(secret)
+    return 0
+
+
+def _list(args: argparse.Namespace, connection: Connection[Any]) -> int:
+    from cli.table import cell, table, terminal_width  # noqa: PLC0415
+    from store import tokens  # noqa: PLC0415
+
+    rows = [_row(token) for token in tokens.everyone(connection)]
+    if args.json:
+        print(json.dumps(rows))
+    else:
+        head = ["ID", "NAME", "SCOPES", "AGENT", "CREATED", "EXPIRES", "LAST USED", "STATE"]
+        cells = [[cell(value) for value in row.values()] for row in rows]
+        print(table(head, cells, elastic=1, width=terminal_width()))
+    return 0
+
+
+def _row(token: Token) -> dict[str, str | None]:
+    from domain import ids  # noqa: PLC0415
+
+    return {
+        "id": ids.to_text(ids.TOKEN, token.id),
+        "name": token.name,
+        "scopes": ",".join(token.scopes),
+        "agent_id": token.agent_id,
+        "created_at": _time(token.created_at),
+        "expires_at": _time(token.expires_at),
+        "last_used_at": _time(token.last_used_at),
+        "state": "revoked" if token.revoked_at else "active",
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else None
+
+
+def _revoke(args: argparse.Namespace, connection: Connection[Any]) -> int:
+    from domain import ids  # noqa: PLC0415
+    from store import tokens  # noqa: PLC0415
+
+    token_id = ids.from_text(ids.TOKEN, args.id)
+    if token_id is None or not tokens.revoke(connection, token_id):
+        print(f"cronledger: there is no token {args.id}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,103 @@
+"""What may be asked of an execution. Each command says when (`at`) and who (`by`) asks.
+
+`command_id` names the command in the ledger and is what the client sees as its request id.
+Pure data: ids, times and digests are made at the edge.
+"""
+
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.events import BodyDigest, Ending, Outcome, TriggeredBy
+
+
+class Create(Struct, frozen=True):
+    """Create an execution; with `claim_agent_id` that agent starts it in the same transaction."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    job_id: str
+    configuration: BodyDigest
+    triggered_by: TriggeredBy
+    timeout_seconds: int | None
+    scheduled_for: datetime | None = None
+    pinned_agent_id: str | None = None
+    claim_agent_id: str | None = None
+
+
+class Start(Struct, frozen=True):
+    """Let an agent begin a pending execution."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    agent_id: str
+
+
+class Complete(Struct, frozen=True):
+    """Record how the command ended. `fence` is the command id of the claim that is reporting."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    fence: UUID
+    outcome: Outcome
+    ending: Ending
+
+
+class Cancel(Struct, frozen=True):
+    """End a pending execution now, or ask the agent of a running one to end it."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+
+
+class TimeOut(Struct, frozen=True):
+    """Give up on an agent that did not end its command in time."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    ending: Ending
+
+
+class ConfirmCancel(Struct, frozen=True):
+    """Give up on an agent that did not confirm a requested cancel in time."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    ending: Ending
+
+
+class Lose(Struct, frozen=True):
+    """Declare a running execution lost: its lease ran out."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    ending: Ending
+
+
+class Retry(Struct, frozen=True):
+    """Create a new execution with the same configuration from one that failed or timed out."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    new_id: UUID
+
+
+Command: TypeAlias = Create | Start | Complete | Cancel | TimeOut | ConfirmCancel | Lose | Retry

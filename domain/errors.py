@@ -1,0 +1,79 @@
+"""Every refusal of the rules. The docstring is the sentence that the user reads."""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """The command was refused."""
+
+    code: ClassVar[str] = "conflict"
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        super().__init__(" ".join((self.__doc__ or "").split()).format(**facts))
+
+
+class ExecutionNotFound(Refusal):
+    """There is no execution with this id."""
+
+    code = "resource_not_found"
+
+
+class ExecutionExists(Refusal):
+    """An execution with this id exists already and was created from another request; use a
+    new id.
+    """
+
+
+class NotRetryable(Refusal):
+    """This execution is {status}; only executions that are failed or timeout can be retried."""
+
+
+class NotCancelable(Refusal):
+    """This execution is {status} already; only executions that are pending or running can be
+    canceled.
+    """
+
+
+class NotStartable(Refusal):
+    """This execution is {status}; only executions that are pending can be claimed."""
+
+
+class NotRunning(Refusal):
+    """This execution is {status}; only executions that are running can be ended."""
+
+
+class CancelNotRequested(Refusal):
+    """Nobody asked to cancel this execution, so it cannot be reported as canceled; it is
+    {status}.
+    """
+
+
+class AlreadyFinal(Refusal):
+    """This execution is {status} already and another report of its end was recorded before;
+    only executions that are running can be completed.
+    """
+
+
+class KeptAsLateOutcome(Refusal):
+    """This execution is {status} already; only executions that are running can be completed.
+    Your report was kept as its late outcome.
+    """
+
+
+class LeaseLost(Refusal):
+    """This lease does not hold this execution, which is {status}; end the command, claim anew."""
+
+    code = "lease_lost"
+
+
+class IdempotencyMismatch(Refusal):
+    """This Idempotency-Key was used before with another request; use a new key for a new one."""
+
+    code = "idempotency_mismatch"
+
+
+class UnreadableStream(Refusal):
+    """The history of this execution holds an event that this server cannot read ({reason});
+    upgrade the server before changing the execution.
+    """

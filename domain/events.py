@@ -1,0 +1,167 @@
+"""The facts in the life of an execution.
+
+Each event is a final, frozen Struct; its tag is the name under which it is stored, for ever. Events
+hold no free text: the configuration (job name, command, environment) and the output are bodies
+that can be erased, and an event names them by length and salted SHA-256 (hexadecimal).
+"""
+
+from datetime import datetime
+from typing import Literal, TypeAlias, final
+from uuid import UUID
+
+from msgspec import Struct
+
+TriggeredBy: TypeAlias = Literal["scheduled", "manual", "retry"]
+Observer: TypeAlias = Literal["agent", "server"]
+Outcome: TypeAlias = Literal["exited", "timed_out", "canceled"]
+FailureReason: TypeAlias = Literal[
+    "exit_code", "signal", "spawn_failed", "agent_shutdown", "agent_lost"
+]
+
+
+@final
+class BodyDigest(Struct, frozen=True):
+    """What an event says of a piece of text that is kept outside: its length and salted SHA-256."""
+
+    bytes: int
+    sha256: str
+
+
+@final
+class StreamDigest(Struct, frozen=True, omit_defaults=True):
+    """What an event says of one output stream.
+
+    `kept_sha256` is SHA-256 over the execution's salt and the kept bytes in order of their offset;
+    `omitted` is the range [from, to) of original offsets that the cap left out; `written_sha256`
+    is the agent's own, unsalted hash of everything that the command wrote, if it said one.
+    """
+
+    written_bytes: int
+    kept_bytes: int
+    kept_sha256: str
+    omitted: tuple[int, int] | None = None
+    written_sha256: str | None = None
+
+
+@final
+class Ending(Struct, frozen=True, omit_defaults=True):
+    """How a command ended, as its observer saw it; durations in milliseconds, monotonic.
+
+    Seen by the server (an agent was given up) it holds what had arrived by then, and no exit code.
+    """
+
+    duration_ms: int
+    stdout: StreamDigest
+    stderr: StreamDigest
+    exit_code: int | None = None
+    signal: int | None = None
+    failure_reason: FailureReason | None = None
+    message: BodyDigest | None = None
+
+
+@final
+class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.created"):
+    """An execution was asked for and waits for an agent."""
+
+    job_id: str
+    configuration: BodyDigest
+    triggered_by: TriggeredBy
+    timeout_seconds: int | None
+    attempt: int
+    root_id: UUID
+    retry_of: UUID | None = None
+    scheduled_for: datetime | None = None
+    pinned_agent_id: str | None = None
+
+
+@final
+class Started(Struct, frozen=True, tag_field="type", tag="execution.started"):
+    """An agent claimed the execution and holds its lease."""
+
+    agent_id: str
+
+
+@final
+class Completed(Struct, frozen=True, tag_field="type", tag="execution.completed"):
+    """The command ended by itself: success with exit code 0, failed otherwise."""
+
+    ending: Ending
+
+
+@final
+class TimedOut(Struct, frozen=True, tag_field="type", tag="execution.timed_out"):
+    """The command exceeded its timeout; `process_ended` says whether its end was seen."""
+
+    observed_by: Observer
+    process_ended: bool
+    ending: Ending
+
+
+@final
+class CancelRequested(Struct, frozen=True, tag_field="type", tag="execution.cancel_requested"):
+    """Somebody asked to end a running execution; its agent has yet to confirm."""
+
+
+@final
+class Canceled(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.canceled"):
+    """The execution was ended on request; without an ending it had never begun."""
+
+    observed_by: Observer
+    process_ended: bool
+    ending: Ending | None = None
+
+
+@final
+class Lost(Struct, frozen=True, tag_field="type", tag="execution.lost"):
+    """The lease ran out: nobody saw the end. Shown as failed with reason agent_lost."""
+
+    observed_by: Observer
+    process_ended: bool
+    ending: Ending
+
+
+@final
+class OutcomeReportedLate(
+    Struct, frozen=True, tag_field="type", tag="execution.outcome_reported_late"
+):
+    """The agent's true outcome, which came after a final status; the status stands."""
+
+    outcome: Outcome
+    ending: Ending
+
+
+@final
+class Retried(Struct, frozen=True, tag_field="type", tag="execution.retried"):
+    """A new execution with the same configuration was created from this one."""
+
+    retried_as: UUID
+
+
+Event: TypeAlias = (
+    Created
+    | Started
+    | Completed
+    | TimedOut
+    | CancelRequested
+    | Canceled
+    | Lost
+    | OutcomeReportedLate
+    | Retried
+)
+
+
+@final
+class Envelope(Struct, frozen=True):
+    """An event in its place: which stream and version, when, by whom, because of which command.
+
+    `originator_id` and `originator_version` are the names that the eventsourcing library knows.
+    `at` is the time that is claimed (`occurred_at`), `actor` is ``KIND:ID``, never a name.
+    """
+
+    originator_id: UUID
+    originator_version: int
+    at: datetime
+    actor: str
+    command_id: UUID
+    correlation_id: UUID
+    event: Event

@@ -1,0 +1,102 @@
+"""Ids: TypeIDs for people and programs, UUIDv7 for the database.
+
+A TypeID is a prefix, an underscore and 26 characters of Crockford base32 that spell a UUID
+(https://github.com/jetify-com/typeid, specification 0.3). A UUIDv7 (RFC 9562, section 5.7) begins
+with its millisecond, so that the order of ids is the order of creation.
+
+Standard library only, since agents make ids too.
+"""
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+EXECUTION: Final = "exec"
+TOKEN: Final = "tok"  # noqa: S105 - a prefix, not a secret
+REQUEST: Final = "req"
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
+_VALUES: Final = {pair: number for number, pair in enumerate(_PAIRS)}
+_PAIR_BITS: Final = 10
+_TEXT_LENGTH: Final = 26
+_JOBS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_text(prefix: str, value: UUID) -> str:
+    """Return the TypeID of `value`, such as ``exec_01k9…``."""
+    number = value.int
+    pairs = []
+    for _ in range(_TEXT_LENGTH // 2):
+        pairs.append(_PAIRS[number & 1023])
+        number >>= _PAIR_BITS
+    pairs.reverse()
+    return prefix + "_" + "".join(pairs)
+
+
+def from_text(prefix: str, text: str) -> UUID | None:
+    """Return the UUID that the TypeID `text` spells, or None if it is no TypeID of this kind."""
+    start = len(prefix) + 1
+    if len(text) != start + _TEXT_LENGTH or not text.startswith(prefix + "_"):
+        return None
+    number = 0
+    for index in range(start, len(text), 2):
+        value = _VALUES.get(text[index : index + 2])
+        if value is None:
+            return None
+        number = number << _PAIR_BITS | value
+    return UUID(int=number) if number < 1 << 128 else None
+
+
+def is_uuid7(value: UUID) -> bool:
+    """Tell whether `value` has the version and variant bits of a UUIDv7."""
+    return value.version == 7  # noqa: PLR2004 - the name says it
+
+
+def created_at(value: UUID) -> datetime:
+    """Return the moment, in whole milliseconds, at which the UUIDv7 `value` was made."""
+    return _EPOCH + timedelta(milliseconds=value.int >> 80)
+
+
+def lowest_at(moment: datetime) -> UUID:
+    """Return the lowest UUIDv7-ordered value at or after `moment`: a bound for range queries.
+
+    `moment` must be aware. Parts of a millisecond round up, since an id made in a millisecond
+    stands at its beginning.
+    """
+    milliseconds = -((_EPOCH - moment) // timedelta(milliseconds=1))
+    return UUID(int=min(max(milliseconds, 0), (1 << 48) - 1) << 80)
+
+
+def derived_job_id(job_name: str) -> str:
+    """Return the job id of an execution that names only its job: always the same one."""
+    digest = uuid5(_JOBS, job_name).bytes
+    return "job_" + base64.b32encode(digest).decode().rstrip("=").lower()
+
+
+class Uuid7:
+    """Makes UUIDv7s that rise strictly within one process.
+
+    The twelve bits after the millisecond count parts of it (RFC 9562, section 6.2, method 3);
+    when the clock stands or steps back they go on from the last value.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int], random_bits: Callable[[int], int]) -> None:
+        self._clock_ns = clock_ns
+        self._random_bits = random_bits
+        self._last = 0
+
+    def __call__(self) -> UUID:
+        """Return the next id."""
+        milliseconds, rest = divmod(self._clock_ns(), 1_000_000)
+        self._last = max(milliseconds << 12 | (rest << 12) // 1_000_000, self._last + 1)
+        return UUID(
+            int=(self._last >> 12) << 80
+            | 0x7 << 76
+            | (self._last & 0xFFF) << 64
+            | 0b10 << 62
+            | self._random_bits(62)
+        )

@@ -1,0 +1,1 @@
+"""Questions, answered ahead of time: read models folded from events, and reads over them."""

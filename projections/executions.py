@@ -1,0 +1,93 @@
+"""The read model behind list and get: one row an execution, exactly the fold of its events."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from domain.execution import Execution
+from projections import sql
+
+
+class Row(Struct, frozen=True):
+    """One row of ``read.executions_1``; the names of the fields are those of the columns."""
+
+    id: UUID
+    position: int
+    version: int
+    attempt: int
+    status: str
+    triggered_by: str
+    job_id: str
+    configuration: str
+    root_id: UUID
+    retry_of: UUID | None
+    retried_as: UUID | None
+    scheduled_for: datetime | None
+    started_at: datetime | None
+    cancel_requested_at: datetime | None
+    completed_at: datetime | None
+    duration_ms: int | None
+    timeout_seconds: int | None
+    exit_code: int | None
+    signal: int | None
+    failure_reason: str | None
+    observed_by: str | None
+    agent_id: str | None
+    pinned_agent_id: str | None
+    stdout_kept_bytes: int | None
+    stderr_kept_bytes: int | None
+    late_outcome: str | None
+    late_exit_code: int | None
+    late_reported_at: datetime | None
+
+
+def row(state: Execution, position: int) -> Row:
+    """Return the row of `state` after the event at `position`."""
+    ending, late = state.ending, state.late
+    # A late outcome seals more of the output than the server had when it gave up waiting.
+    seal = late.ending if late is not None else ending
+    return Row(
+        id=state.id,
+        position=position,
+        version=state.version,
+        attempt=state.attempt,
+        status=state.status,
+        triggered_by=state.triggered_by,
+        job_id=state.job_id,
+        configuration=state.configuration.sha256,
+        root_id=state.root_id,
+        retry_of=state.retry_of,
+        retried_as=state.retried_as,
+        scheduled_for=state.scheduled_for,
+        started_at=state.started_at,
+        cancel_requested_at=state.cancel_requested_at,
+        completed_at=state.completed_at,
+        duration_ms=ending.duration_ms if ending else (0 if state.completed_at else None),
+        timeout_seconds=state.timeout_seconds,
+        exit_code=ending.exit_code if ending else None,
+        signal=ending.signal if ending else None,
+        failure_reason=ending.failure_reason if ending else None,
+        observed_by=state.observed_by,
+        agent_id=state.agent_id,
+        pinned_agent_id=state.pinned_agent_id,
+        stdout_kept_bytes=seal.stdout.kept_bytes if seal else None,
+        stderr_kept_bytes=seal.stderr.kept_bytes if seal else None,
+        late_outcome=late.outcome if late else None,
+        late_exit_code=late.ending.exit_code if late else None,
+        late_reported_at=late.reported_at if late else None,
+    )
+
+
+class InlineExecutions:
+    """Writes the rows in the transaction of the events, so that no row is older than they are."""
+
+    statement = sql.named("upsert_executions")
+
+    def parameters(self, changed: Sequence[tuple[Execution, int]], position: int) -> dict[str, Any]:
+        """Return the parameters of the statement for the executions that a batch changed."""
+        rows = [row(state, at) for state, at in changed]
+        return {"rows": msgspec.json.encode(rows).decode(), "position": position}

@@ -1,0 +1,156 @@
+"""The named reads, over the statements in sql/."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import AsyncConnection
+from psycopg.rows import args_row
+from psycopg_pool import AsyncConnectionPool
+
+from domain import ids
+from projections import sql
+from projections.executions import Row
+from store.output import StoredStream
+
+COUNT_MAX: Final = 10_000
+
+
+class Texts(Struct, frozen=True):
+    """The bodies that a row is shown with; None where there is none (any more)."""
+
+    configuration: bytes | None = None
+    message: bytes | None = None
+    stdout: StoredStream = StoredStream()
+    stderr: StoredStream = StoredStream()
+
+
+class View(Struct, frozen=True):
+    """One execution: its row of the read model and the texts beside it."""
+
+    row: Row
+    texts: Texts = Texts()
+
+
+class Filter(Struct, frozen=True):
+    """Which executions: any of each list, created in [from, to), older than the cursor."""
+
+    job_id: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    triggered_by: tuple[str, ...] = ()
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    before: UUID | None = None
+
+
+class Page(Struct, frozen=True):
+    """One page, and how many there are in all (exactly, or at least)."""
+
+    rows: list[View]
+    has_more: bool
+    total: int
+    total_is_exact: bool
+
+
+class AuditEntry(Struct, frozen=True):
+    """One event of an execution as it is stored."""
+
+    position: int
+    version: int
+    type: str
+    schema_version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str
+    command_id: UUID
+    correlation_id: UUID
+    payload: bytes
+    leaf_hash: bytes
+
+
+async def one(pool: AsyncConnectionPool[Any], execution_id: UUID) -> View | None:
+    """Return one execution."""
+    async with pool.connection() as connection:
+        statement = sql.named("list_executions").replace("{conditions}", "WHERE id = %(id)s")
+        rows = await _views(connection, statement, {"id": execution_id, "limit": 1, "offset": 0})
+    return rows[0] if rows else None
+
+
+async def page(pool: AsyncConnectionPool[Any], chosen: Filter, *, limit: int, offset: int) -> Page:
+    """Return one page of the executions that match, newest first."""
+    conditions, parameters = _conditions(chosen)
+    parameters |= {"limit": limit + 1, "offset": offset, "count_max": COUNT_MAX + 1}
+    listing = sql.named("list_executions").replace("{conditions}", conditions)
+    # A cursor narrows the page, not the total.
+    counted, _ = _conditions(chosen, with_cursor=False)
+    counting = sql.named("count_executions").replace("{conditions}", counted)
+    async with pool.connection() as connection:
+        rows = await _views(connection, listing, parameters)
+        row = await (await connection.execute(counting.encode(), parameters)).fetchone()
+    total = row[0] if row else 0
+    return Page(
+        rows=rows[:limit],
+        has_more=len(rows) > limit,
+        total=min(total, COUNT_MAX),
+        total_is_exact=total <= COUNT_MAX,
+    )
+
+
+async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[AuditEntry]:
+    """Return the history of one execution in order; empty if there is no such execution."""
+    async with (
+        pool.connection() as connection,
+        connection.cursor(row_factory=args_row(AuditEntry)) as cursor,
+    ):
+        await cursor.execute(sql.named("execution_events").encode(), {"execution_id": execution_id})
+        entries: list[AuditEntry] = await cursor.fetchall()
+    return entries
+
+
+async def _views(
+    connection: AsyncConnection[Any], statement: str, parameters: dict[str, Any]
+) -> list[View]:
+    async with connection.cursor(binary=True, row_factory=args_row(_view)) as cursor:
+        await cursor.execute(statement.encode(), parameters)
+        return await cursor.fetchall()
+
+
+_ROW_COLUMNS: Final = len(Row.__struct_fields__)
+
+
+def _view(*columns: Any) -> View:
+    row, texts = columns[:_ROW_COLUMNS], columns[_ROW_COLUMNS:]
+    configuration, message, *streams = texts
+    half = len(streams) // 2
+    stdout = StoredStream(*streams[:half]) if streams[0] is not None else StoredStream()
+    stderr = StoredStream(*streams[half:]) if streams[half] is not None else StoredStream()
+    return View(Row(*row), Texts(configuration, message, stdout, stderr))
+
+
+def _conditions(chosen: Filter, *, with_cursor: bool = True) -> tuple[str, dict[str, Any]]:
+    """Return the WHERE clause and its parameters.
+
+    `from` and `to` become bounds on the id that orders the page, since an id begins with its
+    millisecond: one index serves the order and the range.
+    """
+    clauses: list[str] = []
+    parameters: dict[str, Any] = {}
+    for column in ("job_id", "status", "triggered_by"):
+        values: tuple[str, ...] = getattr(chosen, column)
+        if len(values) == 1:
+            clauses.append(f"{column} = %({column})s")
+            parameters[column] = values[0]
+        elif values:
+            clauses.append(f"{column} = ANY(%({column})s)")
+            parameters[column] = list(values)
+    if chosen.created_from is not None:
+        clauses.append("id >= %(lowest)s")
+        parameters["lowest"] = ids.lowest_at(chosen.created_from)
+    if chosen.created_to is not None:
+        clauses.append("id < %(beyond)s")
+        parameters["beyond"] = ids.lowest_at(chosen.created_to)
+    if chosen.before is not None and with_cursor:
+        clauses.append("id < %(before)s")
+        parameters["before"] = chosen.before
+    return ("WHERE " + " AND ".join(clauses) if clauses else ""), parameters

@@ -1,0 +1,25 @@
+-- One page of executions, newest first. The page is cut from the index first; the texts of its
+-- rows are joined afterwards. {conditions} and {order} are filled with fixed fragments by
+-- queries.py; every value is a parameter.
+SELECT e.id, e.position, e.version, e.attempt, e.status, e.triggered_by, e.job_id,
+       encode(e.configuration, 'hex'), e.root_id, e.retry_of, e.retried_as, e.scheduled_for,
+       e.started_at, e.cancel_requested_at, e.completed_at, e.duration_ms, e.timeout_seconds,
+       e.exit_code, e.signal, e.failure_reason, e.observed_by, e.agent_id, e.pinned_agent_id,
+       e.stdout_kept_bytes, e.stderr_kept_bytes, e.late_outcome, e.late_exit_code,
+       e.late_reported_at,
+       c.body, m.body,
+       o.preview, o.next_offset, o.kept_bytes, o.omitted_from, o.omitted_to, o.salt,
+       x.preview, x.next_offset, x.kept_bytes, x.omitted_from, x.omitted_to, x.salt
+FROM (
+    SELECT * FROM read.executions_1
+    {conditions}
+    ORDER BY id DESC
+    LIMIT %(limit)s OFFSET %(offset)s
+) AS e
+LEFT JOIN store.configurations c ON c.digest = e.configuration
+LEFT JOIN store.outputs o ON o.execution_id = e.id AND o.stream = 1
+LEFT JOIN store.outputs x ON x.execution_id = e.id AND x.stream = 2
+LEFT JOIN LATERAL (
+    SELECT body FROM store.messages WHERE execution_id = e.id ORDER BY version LIMIT 1
+) AS m ON true
+ORDER BY e.id DESC

@@ -1,0 +1,1 @@
+"""What has happened: the event log and the bodies beside it, on PostgreSQL."""

@@ -1,0 +1,273 @@
+"""Group commit: one writer a process, one transaction a batch.
+
+Requests hand in works and wait; the writer takes whatever has gathered and makes one transaction
+of it: the append lock, one read, the judgement (batch.py), one write, the inline projection,
+commit. What gathers meanwhile is the next batch. Positions are head + 1 … under the lock, which is
+only right in READ COMMITTED with the lock as a statement of its own; both are pinned here.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from domain.execution import Execution
+from store import batch, sql
+from store.batch import Bench, Done, Judged, Lapses, Notice, Verdict, Work
+from store.chain import Head
+
+APPEND_LOCK: Final = 0x63726F6E  # "cron": the advisory lock that every writer of the log takes
+
+_log = logging.getLogger(__name__)
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_LOCK: Final = f"SELECT pg_advisory_xact_lock({APPEND_LOCK})"
+_READ: Final = sql.named("read_batch")
+_WRITE: Final = sql.named("write_batch")
+_SETTLE_SECONDS: Final = 10.0
+_decoder: Final = msgspec.json.Decoder(batch.BatchRead)
+
+
+class Unavailable(Exception):
+    """The ledger cannot take this now; nothing was recorded. Try again in a moment."""
+
+
+class OutcomeUnknown(Unavailable):
+    """The database was lost while committing; repeat the request with the same Idempotency-Key."""
+
+
+class Projection(Protocol):
+    """A read model that is written in the transaction of the events."""
+
+    statement: str
+
+    def parameters(self, changed: Sequence[tuple[Execution, int]], position: int) -> dict[str, Any]:
+        """Return the statement's parameters: states with their positions, and the head."""
+        ...
+
+
+class Counters(Struct):
+    """What the appender has done, for the metrics."""
+
+    batches: int = 0
+    commands: int = 0
+    events: int = 0
+    refusals: int = 0
+    failures: int = 0
+
+
+class Appender:
+    """Takes works, commits them in batches, and tells each what became of it."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        ledger_id: UUID,
+        projection: Projection,
+        *,
+        sender: str,
+        lapses: Lapses,
+        on_commit: Callable[[Notice], None],
+        queue_max: int = 10_000,
+        batch_max: int = 500,
+    ) -> None:
+        self._conninfo = conninfo
+        self._ledger_id = ledger_id
+        self._projection = projection
+        self._sender = sender
+        self._lapses = lapses
+        self._on_commit = on_commit
+        self._queue_max = queue_max
+        self._batch_max = batch_max
+        self._queue: deque[tuple[Work, asyncio.Future[Done]]] = deque()
+        self._filled = asyncio.Event()
+        self._connection: AsyncConnection[Any] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._closing = False
+        self.counters = Counters()
+        self.head: Head | None = None
+
+    @property
+    def sender(self) -> str:
+        """The name under which this server tells the others of its commits."""
+        return self._sender
+
+    @property
+    def queued(self) -> int:
+        """How many works wait for the writer."""
+        return len(self._queue)
+
+    async def start(self) -> None:
+        """Start the writer."""
+        self._writer = asyncio.create_task(self._run(), name="appender")
+
+    async def stop(self) -> None:
+        """Commit what is queued, then stop."""
+        self._closing = True
+        self._filled.set()
+        if self._writer is not None:
+            await self._writer
+        await self._disconnect()
+
+    async def submit(self, work: Work) -> Done:
+        """Commit `work`. When this returns, what it says is durable.
+
+        Raises a `Refusal` of the rules, `Unavailable` if nothing was recorded, and
+        `OutcomeUnknown` if that cannot be told.
+        """
+        if len(self._queue) >= self._queue_max or self._closing:
+            raise Unavailable
+        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._queue.append((work, future))
+        self._filled.set()
+        return await future
+
+    async def _run(self) -> None:
+        while True:
+            await self._filled.wait()
+            if not self._queue:
+                if self._closing:
+                    return
+                self._filled.clear()
+                continue
+            size = min(len(self._queue), self._batch_max)
+            taken = [self._queue.popleft() for _ in range(size)]
+            verdicts = await self._verdicts([work for work, _ in taken])
+            for (_, future), verdict in zip(taken, verdicts, strict=True):
+                if future.done():
+                    continue
+                if isinstance(verdict, Exception):
+                    future.set_exception(verdict)
+                else:
+                    future.set_result(verdict)
+
+    async def _verdicts(self, works: list[Work]) -> Sequence[Verdict]:
+        try:
+            return await self._commit(works)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            await self._disconnect()
+            if len(works) == 1:
+                _log.exception("a command cannot be stored")
+                return [error]
+            # One of them is poison: each goes alone, so that only that one fails.
+            return [(await self._verdicts([work]))[0] for work in works]
+        except Unavailable as error:
+            self.counters.failures += 1
+            return [error] * len(works)
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            self.counters.failures += 1
+            _log.warning("the database did not take a batch: %s", str(error).strip())
+            await self._disconnect()
+            return [Unavailable()] * len(works)
+
+    async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
+        connection = await self._connected()
+        read = await self._read(connection, works)
+        judged = Bench(read, self._ledger_id, self._lapses, self._sender).judge(works)
+        if not judged.write.events:
+            await connection.execute("ROLLBACK")
+        else:
+            await self._write(connection, judged, read.transaction)
+            # At this point the events, the read model and the answers are durable.
+            self._on_commit(judged.notice)
+        self.head = judged.head
+        self.counters.batches += 1
+        self.counters.commands += len(works)
+        self.counters.events += len(judged.write.events)
+        self.counters.refusals += sum(isinstance(v, Exception) for v in judged.verdicts)
+        return judged.verdicts
+
+    async def _read(
+        self, connection: AsyncConnection[Any], works: Sequence[Work]
+    ) -> batch.BatchRead:
+        async with connection.pipeline():
+            await connection.execute(_BEGIN)
+            await connection.execute(_LOCK)
+            cursor = await connection.execute(_READ, _questions(works), prepare=True)
+            row = await cursor.fetchone()
+        return _decoder.decode(row[0])  # type: ignore[index]  # a SELECT without FROM has a row
+
+    async def _write(
+        self, connection: AsyncConnection[Any], judged: Judged, transaction: str
+    ) -> None:
+        notice = msgspec.json.encode(judged.notice)
+        if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
+            short = Notice(sender=self._sender, position=judged.head.position, overflow=True)
+            notice = msgspec.json.encode(short)
+        judged.write.notice = notice.decode()
+        document = msgspec.json.encode(judged.write).decode()
+        rows = self._projection.parameters(judged.changed, judged.head.position)
+        try:
+            async with connection.pipeline():
+                await connection.execute(_WRITE, {"batch": document}, prepare=True)
+                await connection.execute(self._projection.statement, rows, prepare=True)
+                await connection.execute("COMMIT")
+        except (psycopg.OperationalError, OSError) as error:
+            await self._settle(transaction, error)
+
+    async def _settle(self, transaction: str, error: Exception) -> None:
+        """Find out what became of a commit whose answer was lost. Never guess."""
+        _log.warning("the database was lost while committing: %s", str(error).strip())
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                while True:
+                    await self._disconnect()
+                    with contextlib.suppress(psycopg.Error, OSError):
+                        status = await self._status(transaction)
+                        if status != "in progress":
+                            break
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise OutcomeUnknown from error
+        if status != "committed":
+            raise Unavailable from error
+
+    async def _status(self, transaction: str) -> str | None:
+        connection = await self._connected()
+        cursor = await connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction])
+        row = await cursor.fetchone()
+        return row[0] if row else None
+
+    async def _connected(self) -> AsyncConnection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await AsyncConnection.connect(
+                self._conninfo, autocommit=True, connect_timeout=2
+            )
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await connection.close()
+
+
+def _questions(works: Sequence[Work]) -> dict[str, Any]:
+    streams = []
+    token_ids = []
+    keys = []
+    agents = set()
+    claims = 0
+    for work in works:
+        if isinstance(work.command, batch.ClaimNext):
+            claims += 1
+            agents.add(work.command.agent_id)
+        elif not work.fresh:
+            streams.append(work.command.execution_id)
+        if work.key is not None:
+            token_ids.append(work.key.token_id)
+            keys.append(work.key.key)
+    return {
+        "streams": streams,
+        "token_ids": token_ids,
+        "keys": keys,
+        "agents": list(agents),
+        "claims": claims,
+    }

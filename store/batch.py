@@ -1,0 +1,381 @@
+"""One batch judged: from what was read under the lock to what is written. Pure.
+
+Commands are decided here, under the append lock and against the state that the lock guards, so
+that a conflict between two commands is simply the second one's refusal. A refusal rejects its own
+command, never the batch.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from domain import commands, errors, events
+from domain.commands import Command
+from domain.events import Envelope
+from domain.execution import Execution, decide, evolve
+from store import chain, mapper
+from store.chain import Head, NewEvent
+
+
+class Lapses(Struct, frozen=True):
+    """How long the server waits for agents, in seconds."""
+
+    lease: float = 30
+    timeout_grace: float = 20
+    cancel: float = 30
+
+
+class ClaimNext(Struct, frozen=True):
+    """Start the oldest pending execution that this agent may run."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    agent_id: str
+
+
+class Configuration(Struct, frozen=True):
+    """A configuration as it is stored: `digest` is the hexadecimal SHA-256 of salt and body."""
+
+    digest: str
+    salt: bytes
+    body: bytes
+
+
+class Message(Struct, frozen=True):
+    """An agent's sentence that goes with the event of its outcome."""
+
+    salt: bytes
+    body: bytes
+
+
+class IdempotencyKey(Struct, frozen=True):
+    """Under which key, of which token, which request is made only once."""
+
+    token_id: UUID
+    key: str
+    fingerprint: bytes
+
+
+class Answer(Struct, frozen=True):
+    """What a request was answered. Without a body it is built anew from the execution."""
+
+    execution_id: UUID
+    status: int
+    location: str | None = None
+    body: bytes | None = None
+
+
+class Work(Struct, frozen=True):
+    """One command with all that goes with it into the same transaction.
+
+    `fresh` says that the execution's id was just made here, so that no history need be read.
+    `render` builds the answer to keep under `key` from the state after the command.
+    """
+
+    command: Command | ClaimNext
+    fresh: bool = False
+    configuration: Configuration | None = None
+    message: Message | None = None
+    key: IdempotencyKey | None = None
+    render: Callable[[Execution], Answer] | None = None
+
+
+class Done(Struct, frozen=True):
+    """What became of a work: the execution it is about, after it.
+
+    For a retry that is the new execution. `changed` is false if it had happened before; `replayed`
+    is the answer that was given then; `configuration` comes with a claim.
+    """
+
+    execution: Execution | None
+    changed: bool = False
+    replayed: Answer | None = None
+    configuration: bytes | None = None
+
+
+class KnownEvent(Struct, frozen=True):
+    """An event as the batch reads it."""
+
+    stream_id: UUID
+    version: int
+    type: str
+    schema_version: int
+    occurred_at: datetime
+    actor: str
+    command_id: UUID
+    correlation_id: UUID
+    payload: str
+
+
+class KeptAnswer(Struct, frozen=True):
+    """A row of the idempotency table."""
+
+    token_id: UUID
+    key: str
+    fingerprint: bytes
+    execution_id: UUID
+    status: int
+    location: str | None
+    answer: bytes | None
+
+
+class Candidate(Struct, frozen=True):
+    """A pending execution that some claim of this batch may take."""
+
+    execution_id: UUID
+    pinned_agent_id: str | None
+    configuration: bytes | None
+
+
+class BatchRead(Struct, frozen=True):
+    """What was read under the lock (sql/read_batch.sql)."""
+
+    now: datetime
+    transaction: str
+    head: Head | None
+    events: list[KnownEvent]
+    answers: list[KeptAnswer]
+    candidates: list[Candidate]
+
+
+class Notice(Struct, omit_defaults=True):
+    """What other servers are told of a commit; `pending` lists the pins of new work."""
+
+    sender: str
+    position: int
+    pending: list[str | None] = field(default_factory=list)
+    cancel_requested: list[UUID] = field(default_factory=list)
+    ended: list[UUID] = field(default_factory=list)
+    overflow: bool = False
+
+
+class BatchWrite(Struct):
+    """What is written in one transaction (sql/write_batch.sql), and the states after it."""
+
+    events: list[chain.EventRow] = field(default_factory=list)
+    configurations: list[Configuration] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    queued: list[dict[str, Any]] = field(default_factory=list)
+    unqueued: list[UUID] = field(default_factory=list)
+    leases: list[dict[str, Any]] = field(default_factory=list)
+    deadlines: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[KeptAnswer] = field(default_factory=list)
+    notice: str = ""
+
+
+Verdict: TypeAlias = Done | Exception
+
+
+class Judged(Struct, frozen=True):
+    """The verdict on each work, in order, and what is to be written."""
+
+    verdicts: list[Verdict]
+    write: BatchWrite
+    head: Head
+    changed: list[tuple[Execution, int]]
+    notice: Notice
+
+
+def known_histories(
+    known: Iterable[KnownEvent],
+) -> tuple[dict[UUID, Execution | None], dict[UUID, str]]:
+    """Fold what was read into states; streams that cannot be read come with the reason."""
+    states: dict[UUID, Execution | None] = {}
+    unreadable: dict[UUID, str] = {}
+    for row in known:
+        try:
+            event = mapper.decode(row.type, row.schema_version, row.payload)
+        except mapper.UnreadableEvent as error:
+            unreadable[row.stream_id] = str(error)
+            continue
+        envelope = Envelope(
+            originator_id=row.stream_id,
+            originator_version=row.version,
+            at=row.occurred_at,
+            actor=row.actor,
+            command_id=row.command_id,
+            correlation_id=row.correlation_id,
+            event=event,
+        )
+        states[row.stream_id] = evolve(states.get(row.stream_id), envelope)
+    return states, unreadable
+
+
+class Bench:
+    """Judges the works of one batch, one after the other, each seeing what the last one did."""
+
+    def __init__(self, read: BatchRead, ledger_id: UUID, lapses: Lapses, sender: str) -> None:
+        self._read = read
+        self._ledger_id = ledger_id
+        self._lapses = lapses
+        self._sender = sender
+        self._states, self._unreadable = known_histories(read.events)
+        self._answers = {(a.token_id, a.key): a for a in read.answers}
+        self._candidates = list(read.candidates)
+        self._envelopes: list[Envelope] = []
+        self._queued: dict[UUID, Execution] = {}
+        self._configurations: dict[str, Configuration] = {}
+        self._write = BatchWrite()
+        self._notice = Notice(sender=sender, position=0)
+
+    def judge(self, works: Iterable[Work]) -> Judged:
+        """Return the verdicts and the write. Only refusals and bugs become exceptions in it."""
+        verdicts = [self._verdict(work) for work in works]
+        head = self._read.head or chain.beginning(self._ledger_id)
+        new = [_encoded(envelope) for envelope in self._envelopes]
+        self._write.events, head = chain.extend(head, self._ledger_id, self._read.now, new)
+        self._write.queued = [
+            {
+                "execution_id": state.id,
+                "pinned_agent_id": state.pinned_agent_id,
+                "configuration": state.configuration.sha256,
+            }
+            for state in self._queued.values()
+        ]
+        self._write.configurations = list(self._configurations.values())
+        self._notice.position = head.position
+        self._notice.pending = [state.pinned_agent_id for state in self._queued.values()]
+        last = {row.stream_id: row.position for row in self._write.events}
+        changed = [(state, last[id_]) for id_ in last if (state := self._states[id_]) is not None]
+        return Judged(verdicts, self._write, head, changed, self._notice)
+
+    def _verdict(self, work: Work) -> Verdict:
+        try:
+            return self._replayed(work) or self._judged(work)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one work is its own verdict
+            return error
+
+    def _replayed(self, work: Work) -> Done | None:
+        if work.key is None:
+            return None
+        kept = self._answers.get((work.key.token_id, work.key.key))
+        if kept is None:
+            return None
+        if kept.fingerprint != work.key.fingerprint:
+            raise errors.IdempotencyMismatch
+        answer = Answer(kept.execution_id, kept.status, kept.location, kept.answer)
+        return Done(self._states.get(kept.execution_id), replayed=answer)
+
+    def _judged(self, work: Work) -> Done:
+        command, configuration = work.command, None
+        if isinstance(command, ClaimNext):
+            candidate = self._take(command.agent_id)
+            if candidate is None:
+                return Done(None)
+            configuration = candidate.configuration
+            command = commands.Start(
+                command.at, command.by, command.command_id, candidate.execution_id, command.agent_id
+            )
+        if reason := self._unreadable.get(command.execution_id):
+            raise errors.UnreadableStream(reason=reason)
+        decision = decide(self._states.get(command.execution_id), command)
+        after: dict[UUID, Execution | None] = {}
+        for envelope in decision:
+            stream = envelope.originator_id
+            after[stream] = evolve(after.get(stream, self._states.get(stream)), envelope)
+        subject = command.new_id if isinstance(command, commands.Retry) else command.execution_id
+        state = after.get(subject, self._states.get(subject))
+        answer = work.render(state) if work.key and work.render and state else None
+        # Nothing above this line left a trace: an exception there is this work's alone.
+        self._states.update(after)
+        self._envelopes.extend(decision)
+        for envelope in decision:
+            self._consequences(envelope, work)
+        if answer is not None and work.key is not None:
+            self._keep(work.key, answer)
+        return Done(state, changed=bool(decision), configuration=configuration)
+
+    def _take(self, agent_id: str) -> Candidate | None:
+        allowed = [c for c in self._candidates if c.pinned_agent_id in (None, agent_id)]
+        if not allowed:
+            return None
+        # Exact pin before unpinned, lowest id first.
+        chosen = min(allowed, key=lambda c: (c.pinned_agent_id is None, c.execution_id))
+        self._candidates.remove(chosen)
+        return chosen
+
+    def _keep(self, key: IdempotencyKey, answer: Answer) -> None:
+        kept = KeptAnswer(
+            token_id=key.token_id,
+            key=key.key,
+            fingerprint=key.fingerprint,
+            execution_id=answer.execution_id,
+            status=answer.status,
+            location=answer.location,
+            answer=answer.body,
+        )
+        self._answers[key.token_id, key.key] = kept
+        self._write.answers.append(kept)
+
+    def _consequences(self, envelope: Envelope, work: Work) -> None:
+        """Note what else changes with an event: queue, lease, deadlines, bodies, whom to wake."""
+        stream = envelope.originator_id
+        state = self._states[stream]
+        match envelope.event:
+            case events.Created():
+                if state is not None:
+                    self._queued[stream] = state
+                if work.configuration is not None:
+                    self._configurations[work.configuration.digest] = work.configuration
+            case events.Started(agent_id=agent_id):
+                self._unqueue(stream)
+                self._write.leases.append(
+                    {
+                        "execution_id": stream,
+                        "fence": envelope.command_id,
+                        "agent_id": agent_id,
+                        "lease_seconds": self._lapses.lease,
+                    }
+                )
+                if state is not None and state.timeout_seconds is not None:
+                    wait = state.timeout_seconds + self._lapses.timeout_grace
+                    self._set_deadline(stream, "timeout", wait)
+            case events.CancelRequested():
+                self._set_deadline(stream, "cancel", self._lapses.cancel)
+                self._notice.cancel_requested.append(stream)
+            case events.Retried():
+                pass
+            case _:
+                if state is not None and state.started_at is None:
+                    self._unqueue(stream)
+                self._notice.ended.append(stream)
+                if work.message is not None:
+                    self._keep_message(envelope, work.message)
+
+    def _unqueue(self, execution_id: UUID) -> None:
+        if self._queued.pop(execution_id, None) is None:
+            self._write.unqueued.append(execution_id)
+
+    def _set_deadline(self, execution_id: UUID, kind: str, after_seconds: float) -> None:
+        self._write.deadlines.append(
+            {"execution_id": execution_id, "kind": kind, "after_seconds": after_seconds}
+        )
+
+    def _keep_message(self, envelope: Envelope, message: Message) -> None:
+        self._write.messages.append(
+            {
+                "execution_id": envelope.originator_id,
+                "version": envelope.originator_version,
+                "salt": message.salt,
+                "body": message.body,
+            }
+        )
+
+
+def _encoded(envelope: Envelope) -> NewEvent:
+    event_type, schema_version, payload = mapper.encode(envelope.event)
+    return NewEvent(
+        stream_id=envelope.originator_id,
+        version=envelope.originator_version,
+        type=event_type,
+        schema_version=schema_version,
+        occurred_at=envelope.at,
+        actor=envelope.actor,
+        command_id=envelope.command_id,
+        correlation_id=envelope.correlation_id,
+        payload=payload,
+    )

@@ -1,0 +1,84 @@
+"""Leases and deadlines: who may still report, and when the server stops waiting.
+
+Operational state, not history; all times are the database's clock.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg_pool import AsyncConnectionPool
+
+from store import sql
+from store.batch import Lapses
+
+LATE_OUTCOME_DAYS: Final = 7
+IDEMPOTENCY_HOURS: Final = 48
+
+
+class Overdue(Struct, frozen=True):
+    """An execution whose agent the server gives up on; `kind` is lost, timeout or cancel."""
+
+    execution_id: UUID
+    kind: str
+    started_at: datetime
+    now: datetime
+
+
+class Renewed(Struct, frozen=True):
+    """A lease that goes on: until when, and whether a cancel was requested."""
+
+    expires_at: datetime
+    cancel_requested: bool
+
+
+async def renew(
+    pool: AsyncConnectionPool[Any], execution_id: UUID, fence: UUID, lapses: Lapses
+) -> Renewed | None:
+    """Renew a lease; None if it is not (or no longer) held, or the execution has ended."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            sql.named("renew_lease").encode(),
+            {"execution_id": execution_id, "fence": fence, "seconds": lapses.lease},
+        )
+        row = await cursor.fetchone()
+    return Renewed(*row) if row else None
+
+
+async def renew_all(pool: AsyncConnectionPool[Any], lapses: Lapses) -> None:
+    """Give every lease and deadline a fresh period: the server was away, not the agents."""
+    async with pool.connection() as connection:
+        await connection.execute(
+            sql.named("renew_leases"),
+            {"seconds": lapses.lease, "grace": lapses.timeout_grace},
+        )
+
+
+async def database_now(pool: AsyncConnectionPool[Any]) -> datetime:
+    """Return the clock in which leases are kept."""
+    async with pool.connection() as connection:
+        row = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
+    now: datetime = row[0]
+    return now
+
+
+async def overdue(pool: AsyncConnectionPool[Any], limit: int = 500) -> list[Overdue]:
+    """Mark leases that ran out as lost, drop what is done with, and return who is overdue."""
+    async with pool.connection() as connection:
+        await connection.execute(sql.named("mark_lost_leases"))
+        cursor = await connection.execute(sql.named("overdue"), {"limit": limit})
+        return [Overdue(*row) for row in await cursor.fetchall()]
+
+
+async def forget(pool: AsyncConnectionPool[Any]) -> None:
+    """Drop operational rows that nobody can need again."""
+    async with pool.connection() as connection:
+        await connection.execute(
+            "DELETE FROM store.leases WHERE lost_at < now() - make_interval(days => %s)",
+            [LATE_OUTCOME_DAYS],
+        )
+        await connection.execute(
+            "DELETE FROM store.idempotency WHERE recorded_at < now() - make_interval(hours => %s)",
+            [IDEMPOTENCY_HOURS],
+        )

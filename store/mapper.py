@@ -1,0 +1,61 @@
+"""Events to stored bytes and back.
+
+The stored name of an event is the tag of its Struct, never an import path; the payload is compact
+JSON, kept byte for byte.
+"""
+
+from typing import Any, Final, get_args
+from uuid import UUID
+
+import msgspec
+
+from domain.events import Event
+from store.upcast import UPCASTERS, Upcasters, upcast
+
+# Raised by one when the shape of an event changes, together with an upcaster.
+SCHEMA_VERSIONS: Final[dict[str, int]] = {
+    str(event.__struct_config__.tag): 1 for event in get_args(Event)
+}
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Event)
+
+
+class UnreadableEvent(Exception):
+    """A stored event that this version cannot read; its stream must be left alone."""
+
+    def __init__(self, stream_id: UUID | None, event_type: str, reason: str) -> None:
+        self.stream_id = stream_id
+        super().__init__(f"{event_type}: {reason}")
+
+
+def encode(event: Event) -> tuple[str, int, bytes]:
+    """Return the stored name, the schema version and the payload of `event`."""
+    event_type = str(event.__struct_config__.tag)
+    return event_type, SCHEMA_VERSIONS[event_type], _encoder.encode(event)
+
+
+def decode(
+    event_type: str,
+    schema_version: int,
+    payload: bytes | str,
+    *,
+    upcasters: Upcasters = UPCASTERS,
+    stream_id: UUID | None = None,
+) -> Event:
+    """Return the event that was stored. Raises `UnreadableEvent`."""
+    current = SCHEMA_VERSIONS.get(event_type)
+    if current is None:
+        raise UnreadableEvent(stream_id, event_type, "unknown type")
+    try:
+        if schema_version == current and (event_type, schema_version) not in upcasters:
+            event: Event = _decoder.decode(payload)
+        else:
+            body: dict[str, Any] = msgspec.json.decode(payload)
+            body = upcast(upcasters, event_type, schema_version, body)
+            event = msgspec.convert(body, Event)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UnreadableEvent(stream_id, event_type, str(error)) from error
+    if event.__struct_config__.tag != event_type:
+        raise UnreadableEvent(stream_id, event_type, "the payload is of another type")
+    return event

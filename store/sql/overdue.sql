@@ -1,0 +1,26 @@
+-- Whom the server gives up on: leases that are marked lost and deadlines that are past, of
+-- executions that have started and not ended. Deadlines of ended ones are dropped on the way.
+WITH ended AS (
+    DELETE FROM store.deadlines d
+    WHERE d.due_at < clock_timestamp()
+      AND EXISTS (SELECT 1 FROM ledger.events e
+                  WHERE e.stream_id = d.execution_id AND e.version > 2
+                    AND e.type IN ('execution.completed', 'execution.timed_out',
+                                   'execution.canceled', 'execution.lost'))
+), due AS (
+    SELECT execution_id, kind, due_at AS since FROM store.deadlines
+    WHERE due_at < clock_timestamp()
+    UNION ALL
+    SELECT execution_id, 'lost', lost_at FROM store.leases WHERE lost_at IS NOT NULL
+)
+SELECT due.execution_id, due.kind, started.occurred_at, clock_timestamp()
+FROM due
+JOIN ledger.events started
+    ON started.stream_id = due.execution_id AND started.type = 'execution.started'
+WHERE NOT EXISTS (
+    SELECT 1 FROM ledger.events e
+    WHERE e.stream_id = due.execution_id AND e.version > 2
+      AND e.type IN ('execution.completed', 'execution.timed_out', 'execution.canceled',
+                     'execution.lost'))
+ORDER BY due.since
+LIMIT %(limit)s

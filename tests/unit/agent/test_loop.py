@@ -1,0 +1,244 @@
+"""Rules of the agent, with real commands against a real (small) server that fails on request."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from agent.client import Client
+from agent.loop import Agent, Settings
+from tests.support.fake_server import (
+    DROP_AFTER,
+    DROP_BEFORE,
+    TOKEN,
+    Execution,
+    FakeServer,
+    problem,
+    serving,
+)
+
+DEADLINE_SECONDS = 20.0
+BUSY = problem(503, "unavailable", "try again")
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with serving() as fake:
+        yield fake
+
+
+class Worker:
+    """An agent under test with what it logged."""
+
+    def __init__(self, server: FakeServer, concurrency: int = 2) -> None:
+        self.lines: list[str] = []
+        self.idle = threading.Event()
+        settings = Settings("here", concurrency, claim_wait_seconds=5, kill_grace_seconds=0.5)
+        self.agent = Agent(
+            settings,
+            Client(server.url, TOKEN),
+            log=self.lines.append,
+            on_idle_for_good=self.idle.set,
+        )
+
+
+@contextmanager
+def working(server: FakeServer, concurrency: int = 2) -> Iterator[Worker]:
+    worker = Worker(server, concurrency)
+    worker.agent.start()
+    try:
+        yield worker
+    finally:
+        worker.agent.stop()
+        server.end_polls()
+        assert worker.idle.wait(DEADLINE_SECONDS), worker.lines
+
+
+def done(server: FakeServer, *executions: Execution) -> None:
+    server.wait_for(lambda: all(execution.reports for execution in executions))
+
+
+def test_a_pending_command_is_run_and_reported(server: FakeServer) -> None:
+    """From claim to outcome: both streams, their digests, the exit code, the environment."""
+    # given
+    execution = server.add(
+        'printf "$GREETING\\0\\377"; printf no >&2; exit 3', environment={"GREETING": "hello"}
+    )
+    # when
+    with working(server):
+        done(server, execution)
+    # then
+    report = execution.report
+    assert (execution.stdout.data, execution.stderr.data) == (b"hello\0\xff", b"no")
+    assert (report["outcome"], report["exit_code"], report["failure_reason"]) == ("exited", 3, None)
+    assert report["stdout_sha256"] == hashlib.sha256(b"hello\0\xff").hexdigest()
+    assert (report["stdout_bytes"], report["stderr_bytes"]) == (7, 2)
+
+
+def test_slots_run_side_by_side(server: FakeServer) -> None:
+    """Two slots hold two commands at the same time."""
+    first, second = server.add("exec sleep 60"), server.add("exec sleep 60")
+    with working(server, concurrency=2):
+        server.wait_for(lambda: first.heartbeats and second.heartbeats)
+        assert not first.reports
+        server.cancel(first)
+        server.cancel(second)
+        done(server, first, second)
+
+
+def test_a_claim_whose_answer_is_lost_is_repeated_under_its_id(server: FakeServer) -> None:
+    """The same Claim-Id gets the same execution, so that none is lost."""
+    server.fail("claim", DROP_AFTER, DROP_AFTER, BUSY)
+    execution = server.add("true")
+    with working(server, concurrency=1):
+        done(server, execution)
+    first_ids = [request.headers["claim-id"] for request in server.seen("claim")][:3]
+    assert len(set(first_ids)) == 1
+
+
+def test_output_survives_lost_requests_and_answers(server: FakeServer) -> None:
+    """Every fault in turn while a megabyte is sent: each byte arrives once."""
+    server.fail("logs", DROP_BEFORE, DROP_AFTER, BUSY, DROP_AFTER, DROP_AFTER, DROP_BEFORE)
+    execution = server.add("head -c 1500000 /dev/zero | tr '\\0' x; echo end")
+    with working(server):
+        done(server, execution)
+    assert execution.stdout.data == b"x" * 1_500_000 + b"end\n"
+
+
+def test_bytes_the_server_has_lost_are_reported_as_left_out(server: FakeServer) -> None:
+    """A gap that we cannot fill any more is named, and sending goes on behind it."""
+    server.fail("logs", (200, {"next_offset": 4, "cancel_requested": False}))
+    execution = server.add(["printf", "one\ntwo\n"])
+    with working(server):
+        done(server, execution)
+    assert (execution.stdout.omitted, execution.stdout.data) == ((0, 4), b"two\n")
+
+
+def test_output_streams_while_the_command_runs(server: FakeServer) -> None:
+    """The first line is at the server before the command ends."""
+    execution = server.add("echo first; exec sleep 60")
+    with working(server):
+        server.wait_for(lambda: execution.stdout.data == b"first\n")
+        assert not execution.reports
+        server.cancel(execution)
+        done(server, execution)
+
+
+def test_output_over_the_servers_cap_is_left_out_and_the_outcome_told(server: FakeServer) -> None:
+    """A server that keeps less than we would gets what it takes, and the rest as left out."""
+    server.kept_max = 300_000
+    execution = server.add("head -c 1000000 /dev/zero")
+    with working(server):
+        done(server, execution)
+    assert execution.stdout.omitted is not None
+    assert execution.stdout.next_offset == 1_000_000 == execution.report["stdout_bytes"]
+
+
+def test_a_cancel_ends_the_command_at_once(server: FakeServer) -> None:
+    """The long poll of the heartbeat brings the cancel, long before a period is over."""
+    execution = server.add("exec sleep 60")
+    with working(server):
+        server.wait_for(lambda: execution.heartbeats)
+        server.cancel(execution)
+        done(server, execution)
+    report = execution.report
+    assert (report["outcome"], report["signal"], report["exit_code"]) == ("canceled", 15, 143)
+    assert report["duration_ms"] < 9_000
+
+
+def test_a_timeout_is_reported_as_such(server: FakeServer) -> None:
+    """The agent enforces the timeout itself."""
+    execution = server.add("exec sleep 60", timeout_seconds=1)
+    with working(server):
+        done(server, execution)
+    assert (execution.report["outcome"], execution.report["exit_code"]) == ("timed_out", 143)
+
+
+def test_a_lost_lease_ends_the_command(server: FakeServer) -> None:
+    """The zombie stops its command, tells the truth once, and is refused."""
+    execution = server.add("exec sleep 60")
+    with working(server) as worker:
+        server.wait_for(lambda: execution.heartbeats)
+        server.lose_lease(execution)
+        server.wait_for(lambda: server.seen("complete"))
+    assert not execution.reports
+    assert any("not recorded: the lease is gone" in line for line in worker.lines)
+
+
+def test_the_outcome_is_repeated_until_it_is_recorded(server: FakeServer) -> None:
+    """Lost answers and a busy server do not lose an outcome; each report is the same."""
+    server.fail("complete", DROP_BEFORE, BUSY, DROP_AFTER, DROP_AFTER)
+    execution = server.add("exit 9")
+    with working(server):
+        server.wait_for(lambda: len(execution.reports) >= 3)
+    assert execution.report["exit_code"] == 9
+
+
+def test_bytes_the_server_misses_at_the_end_are_sent_again(server: FakeServer) -> None:
+    """A report that the server cannot match with its bytes leads to a resend, not to a loss."""
+    missing = problem(409, "conflict", "output is missing", expected_offset=0)
+    server.fail("complete", missing)
+    execution = server.add("echo hello")
+    with working(server):
+        done(server, execution)
+    assert execution.stdout.data == b"hello\n"
+    assert "logs" in [request.kind for request in server.requests][-5:]
+
+
+def test_what_cannot_be_started_is_reported(server: FakeServer) -> None:
+    """127 with a sentence, as an outcome."""
+    execution = server.add(["/no/such/program"])
+    with working(server):
+        done(server, execution)
+    report = execution.report
+    assert (report["exit_code"], report["failure_reason"]) == (127, "spawn_failed")
+    assert report["error"] == "/no/such/program: not found"
+
+
+def test_a_stopped_agent_ends_and_reports_what_runs(server: FakeServer) -> None:
+    """Stop: SIGTERM to the command, its end reported with the reason, no claim afterwards."""
+    execution = server.add("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done")
+    with working(server):
+        server.wait_for(lambda: execution.stdout.data)
+    report = execution.report
+    assert (report["outcome"], report["failure_reason"]) == ("exited", "agent_shutdown")
+    assert execution.stdout.data == b"up\nbye\n"
+
+
+def test_a_hurried_agent_kills_what_runs(server: FakeServer) -> None:
+    """The second request to stop does not wait for the grace."""
+    execution = server.add("trap '' TERM; echo up; while :; do sleep 1; done")
+    with working(server) as worker:
+        server.wait_for(lambda: execution.stdout.data)
+        worker.agent.hurry()
+        done(server, execution)
+    assert (execution.report["signal"], execution.report["failure_reason"]) == (
+        9,
+        "agent_shutdown",
+    )
+
+
+def test_an_execution_granted_while_stopping_is_handed_back(server: FakeServer) -> None:
+    """What a stopping agent is granted is reported unrun, so that it does not hang."""
+    with working(server, concurrency=1) as worker:
+        server.wait_for(lambda: server.seen("claim"))
+        worker.agent.stop()
+        execution = server.add("true")
+        done(server, execution)
+    assert (execution.report["exit_code"], execution.report["failure_reason"]) == (
+        None,
+        "agent_shutdown",
+    )
+
+
+def test_a_refused_token_ends_the_agent(server: FakeServer) -> None:
+    """401 is final: the agent says so and ends instead of asking for ever."""
+    refused = problem(401, "invalid_token", "the access token is not known")
+    server.fail("claim", *[refused] * 4)
+    worker = Worker(server)
+    worker.agent.start()
+    assert worker.idle.wait(DEADLINE_SECONDS)
+    assert worker.agent.refusal is not None
+    assert any("not known" in line for line in worker.lines)

@@ -1,0 +1,175 @@
+"""Rules of `cronledger exec`, as a real process around real commands."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_server import (
+    DROP_BEFORE,
+    TOKEN,
+    Execution,
+    FakeServer,
+    problem,
+    serving,
+)
+
+ROOT = Path(__file__).parents[3]
+DEADLINE_SECONDS = 20
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with serving() as fake:
+        yield fake
+
+
+def popen(url: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "exec", "--job", "nightly", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CRONLEDGER_URL": url}
+        | {"CRONLEDGER_TOKEN": TOKEN, "MINE": "my own"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run(url: str, *arguments: str, given: bytes = b"") -> tuple[int, bytes, bytes]:
+    with popen(url, *arguments) as process:
+        out, err = process.communicate(given, timeout=DEADLINE_SECONDS)
+    return process.returncode, out, err
+
+
+def only(server: FakeServer) -> Execution:
+    (execution,) = server.executions.values()
+    return execution
+
+
+def test_a_run_is_recorded_and_passes_through(server: FakeServer) -> None:
+    """Input, environment, both outputs and the exit code are the caller's; the record has them."""
+    code, out, err = run(
+        server.url,
+        *("--", "/bin/sh", "-c", r'cat; printf "$MINE\000\377"; printf bad >&2; exit 3'),
+        given=b"from stdin ",
+    )
+    assert (code, out, err) == (3, b"from stdin my own\0\xff", b"bad")
+    execution = only(server)
+    assert (execution.stdout.data, execution.stderr.data) == (out, err)
+    assert (execution.report["outcome"], execution.report["exit_code"]) == ("exited", 3)
+    assert execution.config["claim"]["agent_id"]
+    assert execution.config["triggered_by"] == "manual"
+    assert execution.config["timeout_seconds"] is None
+    assert server.seen("create")[0].headers["idempotency-key"]
+
+
+def test_the_command_keeps_its_own_dashes(server: FakeServer) -> None:
+    """Only the first `--` is ours."""
+    code, out, _ = run(server.url, "--", "printf", "%s|", "--", "-x", "--job")
+    assert (code, out) == (0, b"--|-x|--job|")
+    assert only(server).config["command"] == ["printf", "%s|", "--", "-x", "--job"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [(["/no/such"], 127), (["/etc/passwd"], 126), (["/bin/sh", "-c", "kill -9 $$"], 137)],
+)
+def test_exit_codes_are_a_shells(server: FakeServer, line: list[str], expected: int) -> None:
+    """127, 126 and 128 + n, recorded as such."""
+    code, _, _ = run(server.url, "--", *line)
+    assert code == expected == only(server).report["exit_code"]
+
+
+def test_a_timeout_is_exit_code_124(server: FakeServer) -> None:
+    """The command is ended; the record says timed out."""
+    code, _, _ = run(server.url, "--timeout", "1", "--", "sleep", "60")
+    assert (code, only(server).report["outcome"]) == (124, "timed_out")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_go_to_the_command(server: FakeServer, number: signal.Signals) -> None:
+    """The command decides what a signal means, and its exit code comes back."""
+    line = f"trap 'echo got it; exit 42' {number.name[3:]}; echo up; while :; do sleep 0.02; done"
+    with popen(server.url, "--", "/bin/sh", "-c", line) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, out) == (42, b"got it\n")
+    assert only(server).report["exit_code"] == 42
+
+
+def test_a_cancel_ends_the_command(server: FakeServer) -> None:
+    """A cancel asked for at the server reaches a command under exec too."""
+    with popen(server.url, "--", "sleep", "60") as process:
+        server.wait_for(lambda: server.executions and only(server).heartbeats)
+        server.cancel(only(server))
+        process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, only(server).report["outcome"]) == (143, "canceled")
+
+
+def test_a_lost_lease_does_not_end_the_command(server: FakeServer) -> None:
+    """The command is the caller's: it goes on, and one line says that its end is not recorded."""
+    line = "echo up; read answer; echo $answer"
+    with popen(server.url, "--", "/bin/sh", "-c", line) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        server.wait_for(lambda: server.executions and only(server).heartbeats)
+        server.lose_lease(only(server))
+        out, err = process.communicate(b"still here\n", timeout=DEADLINE_SECONDS)
+    assert (process.returncode, out) == (0, b"still here\n")
+    assert err == b"cronledger: the end of this run is not recorded: the lease is gone\n"
+
+
+def test_an_unreachable_server_does_not_stop_the_command() -> None:
+    """The command runs at once; one line says that it is not recorded, and why."""
+    code, out, err = run("http://127.0.0.1:1", "--", "/bin/sh", "-c", "echo done; exit 5")
+    assert (code, out) == (5, b"done\n")
+    assert err.startswith(b"cronledger: this run is not recorded: http://127.0.0.1:1 cannot be")
+    assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        problem(400, "validation_error", "job_name is too long"),
+        problem(401, "invalid_token", "the access token is not known"),
+        problem(503, "unavailable", "the queue is full"),
+        (200, b"<html>not ours"),
+        (201, {"strange": True}),
+        DROP_BEFORE,
+    ],
+)
+def test_a_refusal_does_not_stop_the_command(
+    server: FakeServer, fault: str | tuple[int, dict[str, object] | bytes]
+) -> None:
+    """Whatever the server says, the command runs, and the reason is one line."""
+    server.fail("create", fault)
+    code, out, err = run(server.url, "--", "/bin/sh", "-c", "echo done; exit 5")
+    assert (code, out) == (5, b"done\n")
+    assert err.startswith(b"cronledger: this run is not recorded: ")
+    assert err.count(b"\n") == 1
+
+
+def test_large_output_passes_whole_while_the_record_is_cut(server: FakeServer) -> None:
+    """Twelve MiB come out of exec to the byte; the record keeps both ends of them."""
+    code, out, err = run(server.url, "--", "/bin/sh", "-c", "yes 0123456 | head -c 12582912")
+    assert (code, err) == (0, b"")
+    assert out == b"0123456\n" * 1_572_864
+    stream = only(server).stdout
+    assert stream.omitted == (5 * 1024 * 1024, 7 * 1024 * 1024)
+    assert len(stream.data) == 10 * 1024 * 1024
+
+
+def test_a_closed_output_ends_the_command(server: FakeServer) -> None:
+    """`exec … | head` ends like the bare command would."""
+    with popen(server.url, "--", "yes") as process:
+        assert process.stdout is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(DEADLINE_SECONDS) == 141
+    assert only(server).report["signal"] == 13
