@@ -15,7 +15,7 @@ FIRST_AFTER_SECONDS = 0.25
 _SHORTEST_PERIOD_SECONDS = 1.0
 
 
-class Heartbeat(threading.Thread):
+class Heartbeat:
     """Renews the lease by long polls on a connection of its own until it is stopped."""
 
     def __init__(
@@ -27,7 +27,9 @@ class Heartbeat(threading.Thread):
         on_lease_lost: Callable[[], None],
         log: Callable[[str], None],
     ) -> None:
-        super().__init__(name=f"heartbeat {lease.execution_id}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"heartbeat {lease.execution_id}", daemon=True
+        )
         self._lease = lease
         self._client = client
         self._on_cancel = on_cancel
@@ -38,13 +40,16 @@ class Heartbeat(threading.Thread):
         self._canceled = False
         self._away = False
 
+    def start(self) -> None:
+        """Beat, in a thread of its own, until stopped or until there is no lease any more."""
+        self._thread.start()
+
     def stop(self) -> None:
         """End the heartbeats; one that is under way is cut, which harms nothing."""
         self._stopped.set()
         self._client.abort()
 
-    def run(self) -> None:
-        """Beat until stopped, or until there is no lease any more."""
+    def _run(self) -> None:
         try:
             self._beat()
         finally:

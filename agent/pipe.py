@@ -18,7 +18,7 @@ DRAIN_SECONDS = 0.5
 _TICK_MS = 100  # how late it may notice that only a background child holds the pipe open
 
 
-class PipeReader(threading.Thread):
+class PipeReader:
     """Moves bytes from a pipe to a stream and, for `exec`, to a descriptor of our own as well.
 
     A child left in the background may keep the pipe open for ever. So after the command's end,
@@ -27,15 +27,22 @@ class PipeReader(threading.Thread):
     """
 
     def __init__(self, pipe: IO[bytes], stream: OutputStream, copy_to: int | None = None) -> None:
-        super().__init__(name=f"reader {stream.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"reader {stream.name}", daemon=True)
         self._pipe = pipe
         self._stream = stream
         self._copy_to = copy_to
         self._deadline: float | None = None
         self._owed = 0  # bytes that were in the pipe when the command had ended
 
-    def run(self) -> None:
-        """Read until nothing more is to come, then close the stream."""
+    def start(self) -> None:
+        """Read, in a thread of its own, until nothing more is to come; then close the stream."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until the stream is closed."""
+        self._thread.join()
+
+    def _run(self) -> None:
         try:
             self._read_all()
         except OSError:

@@ -15,7 +15,7 @@ from agent.run import Outputs
 _TOO_LARGE = 413
 
 
-class Uploader(threading.Thread):
+class Uploader:
     """Takes chunks from both streams as they fall due, until the server has everything.
 
     It never gives up on a server that is away; it ends early when the server says that it will
@@ -34,7 +34,9 @@ class Uploader(threading.Thread):
         on_lease_lost: Callable[[], None],
         log: Callable[[str], None],
     ) -> None:
-        super().__init__(name=f"uploader {lease.execution_id}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._send_all, name=f"uploader {lease.execution_id}", daemon=True
+        )
         self._lease = lease
         self._client = client
         self._outputs = outputs
@@ -45,18 +47,25 @@ class Uploader(threading.Thread):
         self._backoff = Backoff()
         self._refused = False
 
-    def run(self) -> None:
-        """Send until all is sent; also called again by `send_missing`."""
+    def start(self) -> None:
+        """Begin to send, in a thread of its own."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until all is sent, or never will be."""
+        self._thread.join()
+
+    def _send_all(self) -> None:
         while (due := self._next_due()) is not None:
             self._send(*due)
         if not self._is_done():
             self._outputs.discard()
 
     def send_missing(self) -> None:
-        """Ask where the server stands with each closed stream, and send what it lacks."""
+        """After `join`: ask where the server stands with each stream, and send what it lacks."""
         for stream in self._outputs.both:
             self._send(stream, Chunk(stream.size, None, b""))
-        self.run()
+        self._send_all()
 
     def wake(self) -> None:
         """Notice that `given_up` was set."""

@@ -6,7 +6,7 @@ and a number is digits, not something that could be turned into one.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, Final, TypeVar, get_args
@@ -50,7 +50,7 @@ class ListQuery(Struct, frozen=True):
 # ----------------------------------------------------------------------------------------- bodies
 
 
-async def body(request: Request[Any, Any, Any], shape: type[_T]) -> _T:
+async def body(request: Request[Any, Any, Any], shape: Callable[..., _T]) -> _T:
     """Return the JSON body of `request`. Raises `Problem` 400, 413 or 415."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     content = await request.body()

@@ -142,7 +142,7 @@ class _Companions:
                 if self._postgres.ensure_running():
                     _say("the embedded PostgreSQL had died and was started again")
             except EmbeddedError as error:
-                _log.error("the embedded PostgreSQL cannot be started again: %s", error)  # noqa: TRY400 - a sentence
+                _log.error("the embedded PostgreSQL cannot be started again: %s", error)
 
     def _keep_agent(self, url: str) -> None:
         """Run the local agent as a process of its own, which ends when its stdin does."""

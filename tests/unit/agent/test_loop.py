@@ -148,6 +148,19 @@ def test_a_cancel_ends_the_command_at_once(server: FakeServer) -> None:
     assert report["duration_ms"] < 9_000
 
 
+def test_a_server_that_is_away_does_not_end_the_command(server: FakeServer) -> None:
+    """Failed heartbeats are repeated while the command goes on; a later cancel arrives."""
+    server.fail("heartbeat", DROP_BEFORE, BUSY, DROP_BEFORE)
+    execution = server.add("exec sleep 60")
+    with working(server) as worker:
+        server.wait_for(lambda: execution.heartbeats)
+        assert not execution.reports
+        server.cancel(execution)
+        done(server, execution)
+    assert execution.report["outcome"] == "canceled"
+    assert len([line for line in worker.lines if "goes on without the server" in line]) == 1
+
+
 def test_a_timeout_is_reported_as_such(server: FakeServer) -> None:
     """The agent enforces the timeout itself."""
     execution = server.add("exec sleep 60", timeout_seconds=1)
