@@ -1,0 +1,111 @@
+# The project's commands; `make` alone explains them. All set-up happens by itself, in .venv.
+# Needed: python3 (3.11 or newer), pip (22.3 or newer) and make. Another Python: make test PYTHON=python3.13
+# More options for a tool: make test ARGS="-k retry"
+
+PYTHON ?= python3
+ARGS ?=
+
+SHELL := /bin/sh
+BIN := .venv/bin
+# --python: pip works on the venv from outside, so no pip is needed inside it (Debian has no
+# ensurepip), and a system that forbids `pip install` (externally managed) does not mind.
+# PIP_USER: someone's own configuration may say that installations go to the home folder.
+PIP = PIP_USER=0 "$(PYTHON)" -m pip --python $(BIN)/python --disable-pip-version-check install \
+	--quiet --quiet --root-user-action=ignore --no-warn-script-location
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # one venv, one terminal
+
+.PHONY: help
+help: ## explain the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.PHONY: run
+run: .venv/run.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
+	@exec $(BIN)/cronledger serve --with-agent $(ARGS)
+
+.PHONY: test
+test: .venv/dev.stamp ## run the tests, without the long campaigns
+	@$(BIN)/pytest -n 2 -m "not soak" $(ARGS)
+
+.PHONY: ci
+ci: layout lint types imports test ## check everything that a change must pass, as .ci/run does
+
+.PHONY: format
+format: .venv/dev.stamp ## format the code, and mend what the linter can mend
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: layout
+layout: .venv/dev.stamp ## check that the code is formatted
+	@$(BIN)/ruff format --check .
+
+.PHONY: lint
+lint: .venv/dev.stamp ## check the code with ruff
+	@$(BIN)/ruff check .
+
+.PHONY: types
+types: .venv/dev.stamp ## check the types with mypy
+	@$(BIN)/mypy
+
+.PHONY: imports
+imports: .venv/dev.stamp ## check who may import whom
+	@$(BIN)/lint-imports
+
+.PHONY: soak
+soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under load
+	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
+
+.PHONY: bench
+bench: .venv/dev.stamp ## measure: ours beside the eventsourcing library's own Application
+	@$(BIN)/python -m bench.append
+	@$(BIN)/python -m bench.http
+
+# Kept versions stay as they are; `make lock ARGS=--upgrade` takes the newest. The run-time lock is
+# made last and held to the other's versions, so that what is tested is what is run.
+LOCK = $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra embedded
+.PHONY: lock
+lock: .venv/dev.stamp ## write requirements/*.txt from pyproject.toml (newest: ARGS=--upgrade)
+	@$(LOCK) $(ARGS) --group dev pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	@$(LOCK) --constraints requirements/dev.txt $(ARGS) pyproject.toml requirements/build.in \
+		--output-file requirements/run.txt
+
+.PHONY: clean
+clean: ## remove .venv and everything else that was made here (never a ledger's home)
+	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A venv holds its own path and the libraries of one Python: after a move or an upgrade of Python it
+# is of no use, and is made anew.
+WHERE := $(BIN)/python -I -c 'import sys; print(sys.prefix, *sys.version_info[:2])'
+PLACE := $(shell $(WHERE) 2>/dev/null)
+ifneq ($(wildcard .venv/place),)
+ifneq ($(shell cat .venv/place),$(PLACE))
+.PHONY: $(BIN)/python .venv/run.stamp .venv/dev.stamp
+endif
+endif
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Cronledger needs Python 3.11 or newer; "$(PYTHON)" is none (make PYTHON=… names another).' >&2; \
+		exit 1; }
+	@"$(PYTHON)" -c 'import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")[:2]] < [22, 3])' \
+		2>/dev/null || { \
+		echo 'Cronledger needs pip 22.3 or newer for "$(PYTHON)" (Debian: apt install python3-pip).' >&2; \
+		exit 1; }
+	@echo 'Setting up .venv …'
+	@"$(PYTHON)" -m venv --clear --without-pip .venv
+
+.venv/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
+	@$(PIP) --require-hashes -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(WHERE) > .venv/place
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(WHERE) > .venv/place
+	@touch $@ .venv/run.stamp

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from uuid import UUID
 from litestar import Litestar
 from litestar.datastructures import State
 
-from api import problems
+from api import options, problems
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.ledger import Ledger
@@ -56,7 +57,8 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         appender=appender,
         authenticator=Authenticator(pool),
         waiting=waiting,
-        new_id=Uuid7(time.time_ns, secrets.randbits),
+        # Ids need be unique, not secret: one seed from the system instead of a call for each.
+        new_id=Uuid7(time.time_ns, random.Random(secrets.token_bytes(32)).getrandbits),  # noqa: S311
     )
 
 
@@ -97,7 +99,7 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
             yield
 
     app = Litestar(
-        route_handlers=HANDLERS,
+        route_handlers=[*options.handlers(HANDLERS), *HANDLERS],
         lifespan=[lifespan],
         state=State({"ledger": ledger}),
         openapi_config=None,

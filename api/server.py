@@ -1,8 +1,10 @@
 """One server process: the embedded database, the HTTP server and, if asked for, a local agent."""
 
+import asyncio
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -64,34 +66,43 @@ def _server(settings: Settings, prepared: Prepared, companions: "_Companions") -
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
     )
-    return Server(config, on_ready=companions.start, on_exit=ledger.waiting.stop)
+    return Server(config, companions, end_waits=ledger.waiting.stop)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells when it answers and when it is to stop."""
+    """uvicorn, which tells when it answers, and stops in our order."""
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        *,
-        on_ready: Callable[[str], None],
-        on_exit: Callable[[], None],
+        self, config: uvicorn.Config, companions: "_Companions", *, end_waits: Callable[[], None]
     ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
-        self._on_exit = on_exit
+        self._companions = companions
+        self._end_waits = end_waits
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so once requests are answered."""
         await super().startup(sockets)
         if self.started and not self.should_exit:
-            self._on_ready(self._url())
+            self._companions.start(self._url())
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop: long polls end at once, since uvicorn waits for requests before anything else."""
-        if self.config.loaded:
-            self._on_exit()
-        super().handle_exit(sig, frame)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: the local agent first, while there is still a server that takes its reports.
+
+        Long polls end before that: the agent waits for its own, and uvicorn for all of them.
+        """
+        self._end_waits()
+        await asyncio.to_thread(self._companions.stop)
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
+        """Ask for the stop; asked again, hurry.
+
+        Not uvicorn's own: that one ends the process by the same signal after its shutdown, before
+        we could end the database.
+        """
+        if self.should_exit:
+            self._companions.hurry()
+        self.should_exit = True
 
     def _url(self) -> str:
         scheme = "https" if self.config.is_ssl else "http"
@@ -130,6 +141,11 @@ class _Companions:
         for thread in self._threads:
             thread.join()
         self._file.unlink(missing_ok=True)
+
+    def hurry(self) -> None:
+        """Let the agent end what it runs at once. Called in a signal handler."""
+        if self._agent is not None and self._stopping.is_set():
+            self._agent.send_signal(signal.SIGTERM)
 
     def _thread(self, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, daemon=True)

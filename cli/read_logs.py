@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="stdout",
         help="which output (default: %(default)s)",
     )
-    parser.add_argument("--tail", metavar="N", type=at_least(0), help="only the last N bytes")
+    parser.add_argument("--tail", metavar="N", type=at_least(0), help="only the last N lines")
 
 
 def run(args: argparse.Namespace) -> int:

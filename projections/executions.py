@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -87,7 +86,9 @@ class InlineExecutions:
 
     statement = sql.named("upsert_executions")
 
-    def parameters(self, changed: Sequence[tuple[Execution, int]], position: int) -> dict[str, Any]:
+    def parameters(
+        self, changed: Sequence[tuple[Execution, int]], position: int
+    ) -> tuple[bytes, ...]:
         """Return the parameters of the statement for the executions that a batch changed."""
         rows = [row(state, at) for state, at in changed]
-        return {"rows": msgspec.json.encode(rows).decode(), "position": position}
+        return msgspec.json.encode(rows), str(position).encode()

@@ -23,14 +23,28 @@ from domain.execution import Execution
 from store import batch, sql
 from store.batch import Bench, Done, Judged, Lapses, Notice, Verdict, Work
 from store.chain import Head
+from store.roundtrip import RoundTrips, array
 
 APPEND_LOCK: Final = 0x63726F6E  # "cron": the advisory lock that every writer of the log takes
 
 _log = logging.getLogger(__name__)
-_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_LOCK: Final = f"SELECT pg_advisory_xact_lock({APPEND_LOCK})"
-_READ: Final = sql.named("read_batch")
-_WRITE: Final = sql.named("write_batch")
+_STATEMENTS: Final = {
+    b"begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    b"lock": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
+    b"read": sql.named("read_batch"),
+    b"write": sql.named("write_batch"),
+    b"commit": "COMMIT",
+    b"rollback": "ROLLBACK",
+    b"status": "SELECT pg_xact_status($1::xid8)",
+}
+# Every statement here is a handful of index lookups: planned once, and never, for want of
+# statistics, as a scan of all history.
+_PLANNING: Final = (
+    "SET plan_cache_mode = force_generic_plan;"
+    " SET enable_seqscan = off; SET enable_bitmapscan = off"
+)
+_TRIP_SECONDS: Final = 30.0
+_EAGER_MAX: Final = 32
 _SETTLE_SECONDS: Final = 10.0
 _decoder: Final = msgspec.json.Decoder(batch.BatchRead)
 
@@ -89,6 +103,7 @@ class Appender:
         self._queue: deque[tuple[Work, asyncio.Future[Done]]] = deque()
         self._filled = asyncio.Event()
         self._connection: AsyncConnection[Any] | None = None
+        self._trips: RoundTrips
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
         self.counters = Counters()
@@ -137,7 +152,9 @@ class Appender:
                     return
                 self._filled.clear()
                 continue
-            size = min(len(self._queue), self._batch_max)
+            # Of many, half: while the database writes these, the others' answers are made.
+            size = max(min(len(self._queue), _EAGER_MAX), len(self._queue) // 2)
+            size = min(size, self._batch_max)
             taken = [self._queue.popleft() for _ in range(size)]
             verdicts = await self._verdicts([work for work, _ in taken])
             for (_, future), verdict in zip(taken, verdicts, strict=True):
@@ -168,15 +185,17 @@ class Appender:
             return [Unavailable()] * len(works)
 
     async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
-        connection = await self._connected()
-        read = await self._read(connection, works)
+        trips = await self._connected()
+        async with asyncio.timeout(_TRIP_SECONDS):
+            *_, found = await trips.go((b"begin", ()), (b"lock", ()), (b"read", _questions(works)))
+        read = _decoder.decode(found.get_value(0, 0) or b"")
         judged = Bench(read, self._ledger_id, self._lapses, self._sender).judge(works)
-        if not judged.write.events:
-            await connection.execute("ROLLBACK")
-        else:
-            await self._write(connection, judged, read.transaction)
+        if judged.write.events:
+            await self._write(trips, judged, read.transaction)
             # At this point the events, the read model and the answers are durable.
             self._on_commit(judged.notice)
+        else:
+            await trips.go((b"rollback", ()))
         self.head = judged.head
         self.counters.batches += 1
         self.counters.commands += len(works)
@@ -184,32 +203,19 @@ class Appender:
         self.counters.refusals += sum(isinstance(v, Exception) for v in judged.verdicts)
         return judged.verdicts
 
-    async def _read(
-        self, connection: AsyncConnection[Any], works: Sequence[Work]
-    ) -> batch.BatchRead:
-        async with connection.pipeline():
-            await connection.execute(_BEGIN)
-            await connection.execute(_LOCK)
-            cursor = await connection.execute(_READ, _questions(works), prepare=True)
-            row = await cursor.fetchone()
-        return _decoder.decode(row[0])  # type: ignore[index]  # a SELECT without FROM has a row
-
-    async def _write(
-        self, connection: AsyncConnection[Any], judged: Judged, transaction: str
-    ) -> None:
+    async def _write(self, trips: RoundTrips, judged: Judged, transaction: str) -> None:
         notice = msgspec.json.encode(judged.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=judged.head.position, overflow=True)
             notice = msgspec.json.encode(short)
-        judged.write.notice = notice.decode()
-        document = msgspec.json.encode(judged.write).decode()
+        judged.write.notice = notice
         rows = self._projection.parameters(judged.changed, judged.head.position)
         try:
-            async with connection.pipeline():
-                await connection.execute(_WRITE, {"batch": document}, prepare=True)
-                await connection.execute(self._projection.statement, rows, prepare=True)
-                await connection.execute("COMMIT")
-        except (psycopg.OperationalError, OSError) as error:
+            async with asyncio.timeout(_TRIP_SECONDS):
+                await trips.go(
+                    (b"write", judged.write.parameters()), (b"project", rows), (b"commit", ())
+                )
+        except (psycopg.OperationalError, OSError, TimeoutError) as error:
             await self._settle(transaction, error)
 
     async def _settle(self, transaction: str, error: Exception) -> None:
@@ -221,26 +227,28 @@ class Appender:
                     await self._disconnect()
                     with contextlib.suppress(psycopg.Error, OSError):
                         status = await self._status(transaction)
-                        if status != "in progress":
+                        if status != b"in progress":
                             break
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise OutcomeUnknown from error
-        if status != "committed":
+        if status != b"committed":
             raise Unavailable from error
 
-    async def _status(self, transaction: str) -> str | None:
-        connection = await self._connected()
-        cursor = await connection.execute("SELECT pg_xact_status(%s::xid8)", [transaction])
-        row = await cursor.fetchone()
-        return row[0] if row else None
+    async def _status(self, transaction: str) -> bytes | None:
+        trips = await self._connected()
+        (found,) = await trips.go((b"status", (transaction.encode(),)))
+        return found.get_value(0, 0)
 
-    async def _connected(self) -> AsyncConnection[Any]:
+    async def _connected(self) -> RoundTrips:
         if self._connection is None or self._connection.closed:
-            self._connection = await AsyncConnection.connect(
+            connection = await AsyncConnection.connect(
                 self._conninfo, autocommit=True, connect_timeout=2
             )
-        return self._connection
+            await connection.execute(_PLANNING)
+            self._connection, self._trips = connection, RoundTrips(connection)
+            await self._trips.prepare(_STATEMENTS | {b"project": self._projection.statement})
+        return self._trips
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -249,25 +257,19 @@ class Appender:
                 await connection.close()
 
 
-def _questions(works: Sequence[Work]) -> dict[str, Any]:
-    streams = []
-    token_ids = []
-    keys = []
-    agents = set()
-    claims = 0
+def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:
+    """Return the parameters of the read: streams, keys, claiming agents, number of claims."""
+    streams, keys, agents = [], [], []
     for work in works:
         if isinstance(work.command, batch.ClaimNext):
-            claims += 1
-            agents.add(work.command.agent_id)
+            agents.append(work.command.agent_id)
         elif not work.fresh:
             streams.append(work.command.execution_id)
         if work.key is not None:
-            token_ids.append(work.key.token_id)
-            keys.append(work.key.key)
-    return {
-        "streams": streams,
-        "token_ids": token_ids,
-        "keys": keys,
-        "agents": list(agents),
-        "claims": claims,
-    }
+            keys.append({"token_id": work.key.token_id, "key": work.key.key})
+    return (
+        array(streams),
+        msgspec.json.encode(keys),
+        msgspec.json.encode(list(set(agents))),
+        str(len(agents)).encode(),
+    )

@@ -5,11 +5,13 @@ that a conflict between two commands is simply the second one's refusal. A refus
 command, never the batch.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct, field
 
 from domain import commands, errors, events
@@ -164,7 +166,16 @@ class BatchWrite(Struct):
     leases: list[dict[str, Any]] = field(default_factory=list)
     deadlines: list[dict[str, Any]] = field(default_factory=list)
     answers: list[KeptAnswer] = field(default_factory=list)
-    notice: str = ""
+    notice: bytes = b""
+
+    def parameters(self) -> list[bytes | None]:
+        """Return the statement's parameters in order: JSON arrays (None if empty), the notice."""
+        *parts, notice = msgspec.structs.astuple(self)
+        return [*(msgspec.json.encode(rows) if rows else None for rows in parts), notice]
+
+    def texts(self) -> list[str | None]:
+        """Return the same parameters as text."""
+        return [None if part is None else part.decode() for part in self.parameters()]
 
 
 Verdict: TypeAlias = Done | Exception
@@ -215,7 +226,9 @@ class Bench:
         self._sender = sender
         self._states, self._unreadable = known_histories(read.events)
         self._answers = {(a.token_id, a.key): a for a in read.answers}
-        self._candidates = list(read.candidates)
+        self._candidates: dict[str | None, deque[Candidate]] = {}
+        for candidate in read.candidates:  # in order of id
+            self._candidates.setdefault(candidate.pinned_agent_id, deque()).append(candidate)
         self._envelopes: list[Envelope] = []
         self._queued: dict[UUID, Execution] = {}
         self._configurations: dict[str, Configuration] = {}
@@ -290,13 +303,11 @@ class Bench:
         return Done(state, changed=bool(decision), configuration=configuration)
 
     def _take(self, agent_id: str) -> Candidate | None:
-        allowed = [c for c in self._candidates if c.pinned_agent_id in (None, agent_id)]
-        if not allowed:
-            return None
-        # Exact pin before unpinned, lowest id first.
-        chosen = min(allowed, key=lambda c: (c.pinned_agent_id is None, c.execution_id))
-        self._candidates.remove(chosen)
-        return chosen
+        """Return the next execution for this agent: exact pin before unpinned, lowest id first."""
+        for pin in (agent_id, None):
+            if waiting := self._candidates.get(pin):
+                return waiting.popleft()
+        return None
 
     def _keep(self, key: IdempotencyKey, answer: Answer) -> None:
         kept = KeptAnswer(

@@ -206,8 +206,10 @@ def _claimed_hash(written_sha256: str | None) -> StreamDigest:
 def _check_report(asked: wire.Complete) -> None:
     if asked.error is not None:
         parameters.text("error", asked.error)
-    if asked.outcome == "exited" and asked.exit_code is None:
-        raise invalid("exit_code", "is required when the outcome is exited")
+    if asked.outcome == "exited" and asked.exit_code is None and asked.failure_reason is None:
+        raise invalid(
+            "exit_code", "is required when the outcome is exited without a failure_reason"
+        )
     if asked.output and asked.stdout_bytes is not None:
         raise invalid("output", "cannot be given together with stdout_bytes, which was streamed")
 

@@ -221,7 +221,8 @@ def _timeout(asked: wire.CreateExecution, timeout_seconds_max: int) -> int | Non
         if asked.claim is None:
             raise invalid("timeout_seconds", "can be null only together with claim")
         return None
-    if timeout > timeout_seconds_max:
+    # Who claims at birth runs the command itself, and does not take a slot of anyone's agent.
+    if timeout > timeout_seconds_max and asked.claim is None:
         raise invalid("timeout_seconds", f"must be at most {timeout_seconds_max}")
     return timeout
 

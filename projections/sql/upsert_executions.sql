@@ -1,7 +1,7 @@
 -- The inline projection: rows of the executions that a batch changed, and how far it has come.
--- Parameters: one JSON document of rows, and the position of the head.
+-- Parameters: $1 a JSON array of rows, $2 the position of the head.
 WITH moved AS (
-    UPDATE read.projections SET position = %(position)s WHERE name = 'executions'
+    UPDATE read.projections SET position = $2::bigint WHERE name = 'executions'
 )
 INSERT INTO read.executions_1 AS kept (
     id, position, version, attempt, status, triggered_by, job_id, configuration, root_id, retry_of,
@@ -14,7 +14,7 @@ SELECT r.id, r.position, r.version, r.attempt, r.status, r.triggered_by, r.job_i
        r.exit_code, r.signal, r.failure_reason, r.observed_by, r.agent_id, r.pinned_agent_id,
        r.stdout_kept_bytes, r.stderr_kept_bytes, r.late_outcome, r.late_exit_code,
        r.late_reported_at
-FROM json_to_recordset(%(rows)s::json) AS r (
+FROM json_to_recordset($1::json) AS r (
     id uuid, position bigint, version integer, attempt integer, status text, triggered_by text,
     job_id text, configuration text, root_id uuid, retry_of uuid, retried_as uuid,
     scheduled_for timestamptz, started_at timestamptz, cancel_requested_at timestamptz,

@@ -1,24 +1,26 @@
 -- Everything a batch must know, read under the append lock in one round trip, as one document.
--- Parameters: streams uuid[], token ids uuid[] and keys text[] (pairs), claiming agents text[],
--- number of claims.
+-- Parameters: $1 streams (uuid[]), $2 idempotency keys (JSON array of token_id and key), $3 claiming
+-- agents (JSON array), $4 number of claims.
 WITH candidates AS MATERIALIZED (
     (SELECT execution_id, pinned_agent_id, configuration FROM store.pending
-     WHERE pinned_agent_id IS NULL ORDER BY execution_id LIMIT %(claims)s)
+     WHERE pinned_agent_id IS NULL ORDER BY execution_id LIMIT $4::integer)
     UNION ALL
-    SELECT pinned.* FROM unnest(%(agents)s::text[]) AS claiming (agent_id)
+    SELECT pinned.* FROM json_array_elements_text($3::json) AS claiming (agent_id)
     CROSS JOIN LATERAL (
         SELECT execution_id, pinned_agent_id, configuration FROM store.pending
-        WHERE pinned_agent_id = claiming.agent_id ORDER BY execution_id LIMIT %(claims)s
+        WHERE pinned_agent_id = claiming.agent_id ORDER BY execution_id LIMIT $4::integer
     ) AS pinned
+), streams AS (
+    SELECT stream_id FROM unnest($1::uuid[]) AS asked (stream_id)
+    UNION
+    SELECT execution_id FROM candidates
 ), known AS (
-    SELECT stream_id, version, type, schema_version, occurred_at, actor, command_id,
-           correlation_id, convert_from(payload, 'UTF8') AS payload
-    FROM ledger.events WHERE stream_id = ANY(%(streams)s::uuid[])
-    UNION ALL
-    SELECT e.stream_id, e.version, e.type, e.schema_version, e.occurred_at, e.actor, e.command_id,
-           e.correlation_id, convert_from(e.payload, 'UTF8')
-    FROM candidates c JOIN ledger.events e ON e.stream_id = c.execution_id
-    WHERE c.execution_id <> ALL(%(streams)s::uuid[])
+    -- LIMIT keeps the planner to one index lookup a stream, whatever its statistics say.
+    SELECT history.* FROM streams CROSS JOIN LATERAL (
+        SELECT stream_id, version, type, schema_version, occurred_at, actor, command_id,
+               correlation_id, convert_from(payload, 'UTF8') AS payload
+        FROM ledger.events e WHERE e.stream_id = streams.stream_id ORDER BY version LIMIT 10000
+    ) AS history
 )
 SELECT json_build_object(
     'now', clock_timestamp(),
@@ -33,12 +35,16 @@ SELECT json_build_object(
                     'fingerprint', translate(encode(i.fingerprint, 'base64'), E'\n', ''),
                     'status', i.status, 'location', i.location,
                     'answer', translate(encode(i.answer, 'base64'), E'\n', ''))), '[]')
-                FROM unnest(%(token_ids)s::uuid[], %(keys)s::text[]) AS asked (token_id, key)
-                JOIN store.idempotency i USING (token_id, key)),
+                FROM json_to_recordset($2::json) AS asked (token_id uuid, key text)
+                CROSS JOIN LATERAL (
+                    SELECT * FROM store.idempotency
+                    WHERE token_id = asked.token_id AND key = asked.key LIMIT 1) AS i),
     'candidates', (SELECT coalesce(json_agg(json_build_object(
                        'execution_id', c.execution_id, 'pinned_agent_id', c.pinned_agent_id,
                        'configuration', translate(encode(b.body, 'base64'), E'\n', ''))
                        ORDER BY c.execution_id), '[]')
                    FROM candidates c
-                   LEFT JOIN store.configurations b ON b.digest = c.configuration)
+                   LEFT JOIN LATERAL (
+                       SELECT body FROM store.configurations
+                       WHERE digest = c.configuration LIMIT 1) AS b ON true)
 )::text

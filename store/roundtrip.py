@@ -1,0 +1,91 @@
+"""Several prepared statements in one network round trip, sent at once.
+
+The appender's time is the ledger's time: while it holds the lock, nobody else records. psycopg's
+own pipeline suspends for every statement, and the event loop does other work in between while
+PostgreSQL waits for the next one. Here the statements of one trip leave together, before anything
+else runs, over libpq's pipeline mode (psycopg.pq), and only the answers are waited for. See
+docs/decisions/0002.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection, errors, pq
+
+Step: TypeAlias = tuple[bytes, Sequence[bytes | None]]
+
+_DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+
+
+class RoundTrips:
+    """A connection that is used for nothing else, with its statements prepared."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._pg = connection.pgconn
+
+    async def prepare(self, statements: dict[bytes, str]) -> None:
+        """Prepare statements by name; parameters are $1, $2, … and travel as text."""
+        self._pg.enter_pipeline_mode()
+        for name, text in statements.items():
+            self._pg.send_prepare(name, text.encode())
+        await self._answers(len(statements))
+
+    async def go(self, *steps: Step) -> list[pq.abc.PGresult]:
+        """Send all steps at once and return their results, once all of them have come.
+
+        Raises psycopg's error of the first step that failed; those after it were not executed.
+        Raises `OperationalError` if the connection was lost, which leaves the outcome unknown.
+        """
+        for name, parameters in steps:
+            self._pg.send_query_prepared(name, parameters)
+        return await self._answers(len(steps))
+
+    async def _answers(self, expected: int) -> list[pq.abc.PGresult]:
+        self._pg.pipeline_sync()
+        while self._pg.flush():
+            await self._ready(writing=True)
+        results: list[pq.abc.PGresult] = []
+        failed: psycopg.Error | None = None
+        while True:
+            while self._pg.is_busy():
+                await self._ready(writing=False)
+                self._pg.consume_input()
+            result = self._pg.get_result()
+            if result is None:  # the end of one statement's results
+                continue
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                break
+            if result.status in _DONE:
+                results.append(result)
+            elif failed is None:
+                failed = errors.error_from_result(result)
+        if failed is not None:
+            raise failed
+        if len(results) != expected:
+            raise psycopg.OperationalError("the database did not answer every statement")
+        return results
+
+    async def _ready(self, *, writing: bool) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        descriptor = self._pg.socket
+        add = loop.add_writer if writing else loop.add_reader
+        remove = loop.remove_writer if writing else loop.remove_reader
+        add(descriptor, _wake, ready)
+        try:
+            await ready
+        finally:
+            remove(descriptor)
+
+
+def _wake(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def array(values: Sequence[object]) -> bytes:
+    """Return an array of uuids as a text parameter."""
+    return ("{" + ",".join(map(str, values)) + "}").encode()

@@ -1,0 +1,39 @@
+"""What many tests stand on: a PostgreSQL, a database each, and a ledger that runs on it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from api.ledger import Ledger
+from tests.support import invariants
+from tests.support.ledgers import running_ledger
+from tests.support.postgres import Database, Postgres, running_postgres
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The event loop that the server uses."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for this process's run of the tests."""
+    with running_postgres() as started:
+        yield started
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """A fresh database, migrated and without any event."""
+    made = postgres.fresh()
+    yield made
+    postgres.drop(made)
+
+
+@pytest.fixture
+async def ledger(database: Database) -> AsyncIterator[Ledger]:
+    """A running ledger on a fresh database; afterwards every invariant must hold."""
+    async with running_ledger(database) as started:
+        yield started
+    invariants.check(database.owner)

@@ -1,0 +1,5 @@
+"""What must hold of every ledger, whatever was done to it."""
+
+
+def check(conninfo: str) -> None:
+    """placeholder."""
