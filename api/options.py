@@ -20,7 +20,7 @@ def handlers(operations: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
 
 
 def _answering(path: str, allowed: str) -> HTTPRouteHandler:
-    @route(path, http_method=HttpMethod.OPTIONS, status_code=204)
+    @route(path, http_method=HttpMethod.OPTIONS)
     async def options() -> Response[bytes]:
         return Response(b"", status_code=204, headers={"Allow": allowed})
 

@@ -150,18 +150,26 @@ Event: TypeAlias = (
 )
 
 
-@final
-class Envelope(Struct, frozen=True):
-    """An event in its place: which stream and version, when, by whom, because of which command.
+class Happened(Struct, frozen=True):
+    """An event in its stream: all that the state depends on.
 
     `originator_id` and `originator_version` are the names that the eventsourcing library knows.
-    `at` is the time that is claimed (`occurred_at`), `actor` is ``KIND:ID``, never a name.
+    `at` is the time that is claimed (`occurred_at`).
     """
 
     originator_id: UUID
     originator_version: int
     at: datetime
-    actor: str
     command_id: UUID
-    correlation_id: UUID
     event: Event
+
+
+@final
+class Envelope(Happened, frozen=True):
+    """An event with who caused it. `actor` is ``KIND:ID``, never a name.
+
+    `correlation_id` is the first execution of the lineage of retries.
+    """
+
+    actor: str
+    correlation_id: UUID

@@ -14,7 +14,16 @@ from msgspec.structs import replace
 
 from domain import commands, errors, events
 from domain.commands import Command
-from domain.events import BodyDigest, Ending, Envelope, Event, Observer, Outcome, TriggeredBy
+from domain.events import (
+    BodyDigest,
+    Ending,
+    Envelope,
+    Event,
+    Happened,
+    Observer,
+    Outcome,
+    TriggeredBy,
+)
 
 Status: TypeAlias = Literal["pending", "running", "success", "failed", "timeout", "canceled"]
 
@@ -58,7 +67,7 @@ class Execution(Struct, frozen=True):
     late: LateOutcome | None = None
 
 
-def fold(history: Iterable[Envelope]) -> Execution | None:
+def fold(history: Iterable[Happened]) -> Execution | None:
     """Return the state after `history`, which is one stream in order of version."""
     state: Execution | None = None
     for envelope in history:
@@ -66,7 +75,7 @@ def fold(history: Iterable[Envelope]) -> Execution | None:
     return state
 
 
-def evolve(state: Execution | None, envelope: Envelope) -> Execution | None:
+def evolve(state: Execution | None, envelope: Happened) -> Execution | None:
     """Return the state after one more event. Never raises: what happened has happened."""
     event = envelope.event
     version = envelope.originator_version
@@ -95,7 +104,7 @@ def evolve(state: Execution | None, envelope: Envelope) -> Execution | None:
             return _ended(state, envelope, event)
 
 
-def _created(envelope: Envelope, event: events.Created) -> Execution:
+def _created(envelope: Happened, event: events.Created) -> Execution:
     return Execution(
         id=envelope.originator_id,
         version=envelope.originator_version,
@@ -115,7 +124,7 @@ def _created(envelope: Envelope, event: events.Created) -> Execution:
 
 def _ended(
     state: Execution,
-    envelope: Envelope,
+    envelope: Happened,
     event: events.Completed | events.TimedOut | events.Canceled | events.Lost,
 ) -> Execution:
     observer: Observer = "agent" if isinstance(event, events.Completed) else event.observed_by

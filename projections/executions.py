@@ -11,7 +11,7 @@ from domain.execution import Execution
 from projections import sql
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, omit_defaults=True):
     """One row of ``read.executions_1``; the names of the fields are those of the columns."""
 
     id: UUID
@@ -23,25 +23,25 @@ class Row(Struct, frozen=True):
     job_id: str
     configuration: str
     root_id: UUID
-    retry_of: UUID | None
-    retried_as: UUID | None
-    scheduled_for: datetime | None
-    started_at: datetime | None
-    cancel_requested_at: datetime | None
-    completed_at: datetime | None
-    duration_ms: int | None
-    timeout_seconds: int | None
-    exit_code: int | None
-    signal: int | None
-    failure_reason: str | None
-    observed_by: str | None
-    agent_id: str | None
-    pinned_agent_id: str | None
-    stdout_kept_bytes: int | None
-    stderr_kept_bytes: int | None
-    late_outcome: str | None
-    late_exit_code: int | None
-    late_reported_at: datetime | None
+    retry_of: UUID | None = None
+    retried_as: UUID | None = None
+    scheduled_for: datetime | None = None
+    started_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    completed_at: datetime | None = None
+    duration_ms: int | None = None
+    timeout_seconds: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    failure_reason: str | None = None
+    observed_by: str | None = None
+    agent_id: str | None = None
+    pinned_agent_id: str | None = None
+    stdout_kept_bytes: int | None = None
+    stderr_kept_bytes: int | None = None
+    late_outcome: str | None = None
+    late_exit_code: int | None = None
+    late_reported_at: datetime | None = None
 
 
 def row(state: Execution, position: int) -> Row:

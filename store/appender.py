@@ -21,7 +21,7 @@ from psycopg import AsyncConnection
 
 from domain.execution import Execution
 from store import batch, sql
-from store.batch import Bench, Done, Judged, Lapses, Notice, Verdict, Work
+from store.batch import BatchRead, Bench, Done, Lapses, Notice, Verdict, Work
 from store.chain import Head
 from store.roundtrip import RoundTrips, array
 
@@ -33,6 +33,7 @@ _STATEMENTS: Final = {
     b"lock": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
     b"read": sql.named("read_batch"),
     b"write": sql.named("write_batch"),
+    b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
     b"rollback": "ROLLBACK",
     b"status": "SELECT pg_xact_status($1::xid8)",
@@ -44,9 +45,9 @@ _PLANNING: Final = (
     " SET enable_seqscan = off; SET enable_bitmapscan = off"
 )
 _TRIP_SECONDS: Final = 30.0
-_EAGER_MAX: Final = 32
+_PART: Final = 16
 _SETTLE_SECONDS: Final = 10.0
-_decoder: Final = msgspec.json.Decoder(batch.BatchRead)
+_decoder: Final = msgspec.json.Decoder(BatchRead)
 
 
 class Unavailable(Exception):
@@ -62,7 +63,9 @@ class Projection(Protocol):
 
     statement: str
 
-    def parameters(self, changed: Sequence[tuple[Execution, int]], position: int) -> dict[str, Any]:
+    def parameters(
+        self, changed: Sequence[tuple[Execution, int]], position: int
+    ) -> tuple[bytes, ...]:
         """Return the statement's parameters: states with their positions, and the head."""
         ...
 
@@ -152,9 +155,7 @@ class Appender:
                     return
                 self._filled.clear()
                 continue
-            # Of many, half: while the database writes these, the others' answers are made.
-            size = max(min(len(self._queue), _EAGER_MAX), len(self._queue) // 2)
-            size = min(size, self._batch_max)
+            size = min(len(self._queue), self._batch_max)
             taken = [self._queue.popleft() for _ in range(size)]
             verdicts = await self._verdicts([work for work, _ in taken])
             for (_, future), verdict in zip(taken, verdicts, strict=True):
@@ -187,36 +188,47 @@ class Appender:
     async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
         trips = await self._connected()
         async with asyncio.timeout(_TRIP_SECONDS):
-            *_, found = await trips.go((b"begin", ()), (b"lock", ()), (b"read", _questions(works)))
+            trips.send(b"begin")
+            trips.send(b"lock")
+            trips.send(b"read", _questions(works))
+            *_, found = await trips.answers()
         read = _decoder.decode(found.get_value(0, 0) or b"")
-        judged = Bench(read, self._ledger_id, self._lapses, self._sender).judge(works)
-        if judged.write.events:
-            await self._write(trips, judged, read.transaction)
-            # At this point the events, the read model and the answers are durable.
-            self._on_commit(judged.notice)
-        else:
-            await trips.go((b"rollback", ()))
-        self.head = judged.head
+        bench = Bench(read, self._ledger_id, self._lapses, self._sender)
+        verdicts: list[Verdict] = []
+        for first in range(0, len(works), _PART):
+            # The database writes a part while the next one is judged.
+            judged, write = bench.judge(works[first : first + _PART])
+            verdicts += judged
+            if write.commit.events:
+                trips.send(b"write", write.parameters())
+        await self._finish(trips, bench, read)
+        self.head = bench.head
         self.counters.batches += 1
         self.counters.commands += len(works)
-        self.counters.events += len(judged.write.events)
-        self.counters.refusals += sum(isinstance(v, Exception) for v in judged.verdicts)
-        return judged.verdicts
+        self.counters.refusals += sum(isinstance(verdict, Exception) for verdict in verdicts)
+        return verdicts
 
-    async def _write(self, trips: RoundTrips, judged: Judged, transaction: str) -> None:
-        notice = msgspec.json.encode(judged.notice)
+    async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
+        changed = bench.changed
+        if not changed:
+            trips.send(b"rollback")
+            await trips.answers()
+            return
+        trips.send(b"project", self._projection.parameters(changed, bench.head.position))
+        notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
-            short = Notice(sender=self._sender, position=judged.head.position, overflow=True)
+            short = Notice(sender=self._sender, position=bench.head.position, overflow=True)
             notice = msgspec.json.encode(short)
-        judged.write.notice = notice
-        rows = self._projection.parameters(judged.changed, judged.head.position)
+        trips.send(b"notify", (notice,))
         try:
             async with asyncio.timeout(_TRIP_SECONDS):
-                await trips.go(
-                    (b"write", judged.write.parameters()), (b"project", rows), (b"commit", ())
-                )
+                trips.send(b"commit")
+                await trips.answers()
         except (psycopg.OperationalError, OSError, TimeoutError) as error:
-            await self._settle(transaction, error)
+            await self._settle(read.transaction, error)
+        # At this point the events, the read model and the answers are durable.
+        self.counters.events += bench.head.position - (read.head.position if read.head else 0)
+        self._on_commit(bench.notice)
 
     async def _settle(self, transaction: str, error: Exception) -> None:
         """Find out what became of a commit whose answer was lost. Never guess."""
@@ -237,7 +249,8 @@ class Appender:
 
     async def _status(self, transaction: str) -> bytes | None:
         trips = await self._connected()
-        (found,) = await trips.go((b"status", (transaction.encode(),)))
+        trips.send(b"status", (transaction.encode(),))
+        (found,) = await trips.answers()
         return found.get_value(0, 0)
 
     async def _connected(self) -> RoundTrips:

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from domain import commands, errors, events
 from domain.commands import Command
-from domain.events import Envelope
+from domain.events import Envelope, Happened
 from domain.execution import Execution, decide, evolve
 from store import chain, mapper
 from store.chain import Head, NewEvent
@@ -107,9 +107,7 @@ class KnownEvent(Struct, frozen=True):
     type: str
     schema_version: int
     occurred_at: datetime
-    actor: str
     command_id: UUID
-    correlation_id: UUID
     payload: str
 
 
@@ -158,20 +156,25 @@ class Notice(Struct, omit_defaults=True):
 class BatchWrite(Struct):
     """What is written in one transaction (sql/write_batch.sql), and the states after it."""
 
-    events: list[chain.EventRow] = field(default_factory=list)
+    commit: chain.Commit
     configurations: list[Configuration] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     queued: list[dict[str, Any]] = field(default_factory=list)
     unqueued: list[UUID] = field(default_factory=list)
     leases: list[dict[str, Any]] = field(default_factory=list)
-    deadlines: list[dict[str, Any]] = field(default_factory=list)
+    cancels: list[dict[str, Any]] = field(default_factory=list)
     answers: list[KeptAnswer] = field(default_factory=list)
-    notice: bytes = b""
 
     def parameters(self) -> list[bytes | None]:
-        """Return the statement's parameters in order: JSON arrays (None if empty), the notice."""
-        *parts, notice = msgspec.structs.astuple(self)
-        return [*(msgspec.json.encode(rows) if rows else None for rows in parts), notice]
+        """Return the statement's parameters in order."""
+        commit, *parts = msgspec.structs.astuple(self)
+        return [
+            msgspec.json.encode(commit.events),
+            str(commit.commit_number).encode(),
+            commit.recorded_at.isoformat().encode(),
+            str(commit.ledger_id).encode(),
+            *(msgspec.json.encode(rows) if rows else None for rows in parts),
+        ]
 
     def texts(self) -> list[str | None]:
         """Return the same parameters as text."""
@@ -179,16 +182,6 @@ class BatchWrite(Struct):
 
 
 Verdict: TypeAlias = Done | Exception
-
-
-class Judged(Struct, frozen=True):
-    """The verdict on each work, in order, and what is to be written."""
-
-    verdicts: list[Verdict]
-    write: BatchWrite
-    head: Head
-    changed: list[tuple[Execution, int]]
-    notice: Notice
 
 
 def known_histories(
@@ -203,58 +196,74 @@ def known_histories(
         except mapper.UnreadableEvent as error:
             unreadable[row.stream_id] = str(error)
             continue
-        envelope = Envelope(
-            originator_id=row.stream_id,
-            originator_version=row.version,
-            at=row.occurred_at,
-            actor=row.actor,
-            command_id=row.command_id,
-            correlation_id=row.correlation_id,
-            event=event,
-        )
-        states[row.stream_id] = evolve(states.get(row.stream_id), envelope)
+        happened = Happened(row.stream_id, row.version, row.occurred_at, row.command_id, event)
+        states[row.stream_id] = evolve(states.get(row.stream_id), happened)
     return states, unreadable
 
 
 class Bench:
-    """Judges the works of one batch, one after the other, each seeing what the last one did."""
+    """Judges the works of one batch, one after the other, each seeing what the last one did.
+
+    A batch may be judged in parts, so that the database writes one while the next is judged.
+    """
 
     def __init__(self, read: BatchRead, ledger_id: UUID, lapses: Lapses, sender: str) -> None:
-        self._read = read
+        self._now = read.now
         self._ledger_id = ledger_id
         self._lapses = lapses
-        self._sender = sender
         self._states, self._unreadable = known_histories(read.events)
         self._answers = {(a.token_id, a.key): a for a in read.answers}
         self._candidates: dict[str | None, deque[Candidate]] = {}
         for candidate in read.candidates:  # in order of id
             self._candidates.setdefault(candidate.pinned_agent_id, deque()).append(candidate)
+        self._before = read.head or chain.beginning(ledger_id)
+        self._last_positions: dict[UUID, int] = {}
+        self._begin_part()
+        self.head = self._before
+        self.notice = Notice(sender=sender, position=self.head.position)
+
+    def _begin_part(self) -> None:
         self._envelopes: list[Envelope] = []
         self._queued: dict[UUID, Execution] = {}
         self._configurations: dict[str, Configuration] = {}
-        self._write = BatchWrite()
-        self._notice = Notice(sender=sender, position=0)
+        # The events come last, when all works of the part are judged.
+        self._write = BatchWrite(chain.Commit(0, self._now, self._ledger_id, []))
 
-    def judge(self, works: Iterable[Work]) -> Judged:
-        """Return the verdicts and the write. Only refusals and bugs become exceptions in it."""
+    def judge(self, works: Iterable[Work]) -> tuple[list[Verdict], BatchWrite]:
+        """Return the verdicts on `works`, and what is to be written because of them.
+
+        A verdict is what became of a work, or the refusal (or bug) that ended it.
+        """
         verdicts = [self._verdict(work) for work in works]
-        head = self._read.head or chain.beginning(self._ledger_id)
         new = [_encoded(envelope) for envelope in self._envelopes]
-        self._write.events, head = chain.extend(head, self._ledger_id, self._read.now, new)
-        self._write.queued = [
-            {
-                "execution_id": state.id,
-                "pinned_agent_id": state.pinned_agent_id,
-                "configuration": state.configuration.sha256,
-            }
-            for state in self._queued.values()
+        write = self._write
+        write.commit, self.head = chain.extend(
+            self.head, self._ledger_id, self._now, new, self._before.commit_number + 1
+        )
+        write.configurations = list(self._configurations.values())
+        for state in self._queued.values():
+            write.queued.append(
+                {
+                    "execution_id": state.id,
+                    "pinned_agent_id": state.pinned_agent_id,
+                    "configuration": state.configuration.sha256,
+                }
+            )
+            self.notice.pending.append(state.pinned_agent_id)
+        for event in write.commit.events:
+            self._last_positions[event.stream_id] = event.position
+        self.notice.position = self.head.position
+        self._begin_part()
+        return verdicts, write
+
+    @property
+    def changed(self) -> list[tuple[Execution, int]]:
+        """The executions that changed, each with the position of its last event."""
+        return [
+            (state, position)
+            for stream, position in self._last_positions.items()
+            if (state := self._states[stream]) is not None
         ]
-        self._write.configurations = list(self._configurations.values())
-        self._notice.position = head.position
-        self._notice.pending = [state.pinned_agent_id for state in self._queued.values()]
-        last = {row.stream_id: row.position for row in self._write.events}
-        changed = [(state, last[id_]) for id_ in last if (state := self._states[id_]) is not None]
-        return Judged(verdicts, self._write, head, changed, self._notice)
 
     def _verdict(self, work: Work) -> Verdict:
         try:
@@ -334,37 +343,35 @@ class Bench:
                     self._configurations[work.configuration.digest] = work.configuration
             case events.Started(agent_id=agent_id):
                 self._unqueue(stream)
+                deadline = None
+                if state is not None and state.timeout_seconds is not None:
+                    deadline = state.timeout_seconds + self._lapses.timeout_grace
                 self._write.leases.append(
                     {
                         "execution_id": stream,
                         "fence": envelope.command_id,
                         "agent_id": agent_id,
                         "lease_seconds": self._lapses.lease,
+                        "deadline_seconds": deadline,
                     }
                 )
-                if state is not None and state.timeout_seconds is not None:
-                    wait = state.timeout_seconds + self._lapses.timeout_grace
-                    self._set_deadline(stream, "timeout", wait)
             case events.CancelRequested():
-                self._set_deadline(stream, "cancel", self._lapses.cancel)
-                self._notice.cancel_requested.append(stream)
+                self._write.cancels.append(
+                    {"execution_id": stream, "cancel_seconds": self._lapses.cancel}
+                )
+                self.notice.cancel_requested.append(stream)
             case events.Retried():
                 pass
             case _:
                 if state is not None and state.started_at is None:
                     self._unqueue(stream)
-                self._notice.ended.append(stream)
+                self.notice.ended.append(stream)
                 if work.message is not None:
                     self._keep_message(envelope, work.message)
 
     def _unqueue(self, execution_id: UUID) -> None:
         if self._queued.pop(execution_id, None) is None:
             self._write.unqueued.append(execution_id)
-
-    def _set_deadline(self, execution_id: UUID, kind: str, after_seconds: float) -> None:
-        self._write.deadlines.append(
-            {"execution_id": execution_id, "kind": kind, "after_seconds": after_seconds}
-        )
 
     def _keep_message(self, envelope: Envelope, message: Message) -> None:
         self._write.messages.append(

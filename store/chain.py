@@ -11,7 +11,6 @@ from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -41,6 +40,31 @@ class NewEvent(Struct, frozen=True):
     payload: bytes
 
 
+class PlacedEvent(Struct, frozen=True):
+    """An event with its position and hash; what all events of a commit share stands in `Commit`."""
+
+    position: int
+    occurred_at: datetime
+    stream_id: UUID
+    command_id: UUID
+    correlation_id: UUID
+    version: int
+    schema_version: int
+    type: str
+    actor: str
+    payload: bytes
+    leaf_hash: bytes
+
+
+class Commit(Struct, frozen=True):
+    """The events of one transaction, in order."""
+
+    commit_number: int
+    recorded_at: datetime
+    ledger_id: UUID
+    events: list[PlacedEvent]
+
+
 class EventRow(Struct, frozen=True):
     """One row of ``ledger.events``; the names of the fields are those of the columns."""
 
@@ -67,40 +91,36 @@ def beginning(ledger_id: UUID) -> Head:
 
 
 def extend(
-    head: Head, ledger_id: UUID, now: datetime, new: Iterable[NewEvent]
-) -> tuple[list[EventRow], Head]:
-    """Return the rows of one commit and the head after it.
+    head: Head, ledger_id: UUID, now: datetime, new: Iterable[NewEvent], commit_number: int
+) -> tuple[Commit, Head]:
+    """Return the events of one commit (or of a part of it) in their places, and the head after.
 
     `now` is the database's clock, read under the lock; `recorded_at` never goes back even if that
     clock does.
     """
     recorded_at = max(now, head.recorded_at)
-    commit_number = head.commit_number + 1
     position, previous = head.position, head.leaf_hash
-    rows = []
+    placed = []
     for event in new:
         position += 1
-        row = EventRow(
-            position=position,
-            commit_number=commit_number,
-            occurred_at=event.occurred_at,
-            recorded_at=recorded_at,
-            ledger_id=ledger_id,
-            stream_id=event.stream_id,
-            command_id=event.command_id,
-            correlation_id=event.correlation_id,
-            version=event.version,
-            schema_version=event.schema_version,
-            type=event.type,
-            actor=event.actor,
-            payload=event.payload,
-            leaf_hash=b"",
+        previous = _hash(previous, event, position, commit_number, recorded_at, ledger_id)
+        placed.append(
+            PlacedEvent(
+                position,
+                event.occurred_at,
+                event.stream_id,
+                event.command_id,
+                event.correlation_id,
+                event.version,
+                event.schema_version,
+                event.type,
+                event.actor,
+                event.payload,
+                previous,
+            )
         )
-        previous = leaf_hash(row, previous)
-        rows.append(replace(row, leaf_hash=previous))
-    if not rows:
-        return rows, head
-    return rows, Head(position, commit_number, recorded_at, previous)
+    commit = Commit(commit_number, recorded_at, ledger_id, placed)
+    return commit, Head(position, commit_number, recorded_at, previous) if placed else head
 
 
 def leaf_hash(row: EventRow, previous: bytes) -> bytes:
@@ -111,21 +131,31 @@ def leaf_hash(row: EventRow, previous: bytes) -> bytes:
     command and correlation id, version, schema version), then type, actor and payload, each after
     its length in four bytes.
     """
-    digest = hashlib.sha256(previous)
-    digest.update(
-        _FIXED.pack(
-            row.position,
-            row.commit_number,
-            (row.occurred_at - _EPOCH) // _MICROSECOND,
-            (row.recorded_at - _EPOCH) // _MICROSECOND,
-            row.ledger_id.bytes,
-            row.stream_id.bytes,
-            row.command_id.bytes,
-            row.correlation_id.bytes,
-            row.version,
-            row.schema_version,
-        )
+    return _hash(previous, row, row.position, row.commit_number, row.recorded_at, row.ledger_id)
+
+
+def _hash(  # noqa: PLR0917 - the columns, in the order in which they are hashed
+    previous: bytes,
+    event: NewEvent | EventRow,
+    position: int,
+    commit_number: int,
+    recorded_at: datetime,
+    ledger_id: UUID,
+) -> bytes:
+    texts = (event.type.encode(), event.actor.encode(), event.payload)
+    fixed = _FIXED.pack(
+        position,
+        commit_number,
+        (event.occurred_at - _EPOCH) // _MICROSECOND,
+        (recorded_at - _EPOCH) // _MICROSECOND,
+        ledger_id.bytes,
+        event.stream_id.bytes,
+        event.command_id.bytes,
+        event.correlation_id.bytes,
+        event.version,
+        event.schema_version,
     )
-    for text in (row.type.encode(), row.actor.encode(), row.payload):
-        digest.update(len(text).to_bytes(4, "big") + text)
-    return digest.digest()
+    parts = [previous, fixed]
+    for text in texts:
+        parts += (len(text).to_bytes(4, "big"), text)
+    return hashlib.sha256(b"".join(parts)).digest()

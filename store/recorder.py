@@ -124,17 +124,17 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 self._check_versions(connection, stored_events)
                 head, now = self._head(connection)
                 new = [_new(event) for event in stored_events]
-                rows, head = chain.extend(head, self._ledger_id, now, new)
-                notice = Notice(sender="", position=head.position)
-                write = BatchWrite(events=rows, notice=msgspec.json.encode(notice))
+                commit, head = chain.extend(head, self._ledger_id, now, new, head.commit_number + 1)
                 with RawCursor(connection) as cursor:
-                    cursor.execute(sql.named("write_batch").encode(), write.texts())
+                    cursor.execute(sql.named("write_batch").encode(), BatchWrite(commit).texts())
+                notice = msgspec.json.encode(Notice(sender="", position=head.position)).decode()
+                connection.execute("SELECT pg_notify('cronledger', %s)", [notice])
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
             # At this point the events are durable.
-        return [row.position for row in rows]
+        return [event.position for event in commit.events]
 
     def _check_versions(
         self, connection: Connection[Any], stored_events: Sequence[StoredEvent]

@@ -1,20 +1,17 @@
-"""Several prepared statements in one network round trip, sent at once.
+"""Several prepared statements in one network round trip.
 
 The appender's time is the ledger's time: while it holds the lock, nobody else records. psycopg's
 own pipeline suspends for every statement, and the event loop does other work in between while
-PostgreSQL waits for the next one. Here the statements of one trip leave together, before anything
-else runs, over libpq's pipeline mode (psycopg.pq), and only the answers are waited for. See
-docs/decisions/0002.
+PostgreSQL waits for the next one. Here statements leave at once, over libpq's pipeline mode
+(psycopg.pq), and only the answers are waited for. See docs/decisions/0002.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection, errors, pq
-
-Step: TypeAlias = tuple[bytes, Sequence[bytes | None]]
 
 _DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
@@ -25,25 +22,32 @@ class RoundTrips:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
         self._pg = connection.pgconn
+        self._sent = 0
 
     async def prepare(self, statements: dict[bytes, str]) -> None:
         """Prepare statements by name; parameters are $1, $2, … and travel as text."""
         self._pg.enter_pipeline_mode()
         for name, text in statements.items():
             self._pg.send_prepare(name, text.encode())
-        await self._answers(len(statements))
+        self._sent = len(statements)
+        await self.answers()
 
-    async def go(self, *steps: Step) -> list[pq.abc.PGresult]:
-        """Send all steps at once and return their results, once all of them have come.
+    def send(self, name: bytes, parameters: Sequence[bytes | None] = ()) -> None:
+        """Send a statement now, so that the database works on it while we go on."""
+        self._pg.send_query_prepared(name, parameters)
+        self._sent += 1
+        # What does not fit into the socket's buffer leaves with the next flush.
+        self._pg.send_flush_request()
+        self._pg.flush()
 
-        Raises psycopg's error of the first step that failed; those after it were not executed.
-        Raises `OperationalError` if the connection was lost, which leaves the outcome unknown.
+    async def answers(self) -> list[pq.abc.PGresult]:
+        """Return the results of what was sent, once all of them have come.
+
+        Raises psycopg's error of the first statement that failed; those after it were not
+        executed. Raises `OperationalError` if the connection was lost, which leaves the outcome
+        unknown.
         """
-        for name, parameters in steps:
-            self._pg.send_query_prepared(name, parameters)
-        return await self._answers(len(steps))
-
-    async def _answers(self, expected: int) -> list[pq.abc.PGresult]:
+        expected, self._sent = self._sent, 0
         self._pg.pipeline_sync()
         while self._pg.flush():
             await self._ready(writing=True)

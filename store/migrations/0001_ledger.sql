@@ -114,26 +114,24 @@ CREATE TABLE store.pending (
 CREATE INDEX pending_by_pin ON store.pending (pinned_agent_id, execution_id);
 
 -- Written once by the claim, renewed by heartbeats, marked by the sweep; never by the appender
--- again, so that heartbeats and batches share no row lock.
+-- again, so that heartbeats and batches share no row lock. `deadline_at` is when the server stops
+-- waiting for the end of a command with a timeout. Rows are dropped soon after their execution
+-- ended, so that the sweep can read the whole table, and a heartbeat changes no index.
 CREATE TABLE store.leases (
     execution_id  uuid        PRIMARY KEY,
     fence         uuid        NOT NULL,
     agent_id      text        NOT NULL,
     expires_at    timestamptz NOT NULL,
+    deadline_at   timestamptz,
     lost_at       timestamptz
-);
-CREATE INDEX leases_by_expiry ON store.leases (expires_at) WHERE lost_at IS NULL;
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX leases_lost ON store.leases (lost_at) WHERE lost_at IS NOT NULL;
 
--- When the server stops waiting for an agent: `timeout` after timeout and grace, `cancel` after
--- the time an agent has to confirm a cancel.
-CREATE TABLE store.deadlines (
-    execution_id  uuid        NOT NULL,
-    kind          text        NOT NULL CHECK (kind IN ('timeout', 'cancel')),
-    due_at        timestamptz NOT NULL,
-    PRIMARY KEY (execution_id, kind)
+-- Cancels that were requested, and until when the agent may confirm them.
+CREATE TABLE store.cancels (
+    execution_id  uuid        PRIMARY KEY,
+    due_at        timestamptz NOT NULL
 );
-CREATE INDEX deadlines_by_due ON store.deadlines (due_at);
 
 -- One key, one result. A claim keeps no answer, since that holds secrets: it is built anew.
 CREATE TABLE store.idempotency (
@@ -269,7 +267,7 @@ CREATE TABLE read.executions_1 (
 ) WITH (fillfactor = 85);
 CREATE INDEX executions_1_by_job ON read.executions_1 (job_id, id);
 CREATE INDEX executions_1_by_status ON read.executions_1 (status, id);
-CREATE INDEX executions_1_by_trigger ON read.executions_1 (triggered_by, id);
+CREATE INDEX executions_1_of_retries ON read.executions_1 (id) WHERE triggered_by = 'retry';
 
 INSERT INTO read.projections VALUES ('executions', 1, 0);
 

@@ -1,15 +1,18 @@
--- Whom the server gives up on: leases that are marked lost and deadlines that are past, of
--- executions that have started and not ended. Deadlines of ended ones are dropped on the way.
+-- Whom the server gives up on: leases that are marked lost, deadlines and cancels that are past, of
+-- executions that have started and not ended. Cancels of ended ones are dropped on the way.
 WITH ended AS (
-    DELETE FROM store.deadlines d
+    DELETE FROM store.cancels d
     WHERE d.due_at < clock_timestamp()
       AND EXISTS (SELECT 1 FROM ledger.events e
                   WHERE e.stream_id = d.execution_id AND e.version > 2
                     AND e.type IN ('execution.completed', 'execution.timed_out',
                                    'execution.canceled', 'execution.lost'))
 ), due AS (
-    SELECT execution_id, kind, due_at AS since FROM store.deadlines
+    SELECT execution_id, 'cancel' AS kind, due_at AS since FROM store.cancels
     WHERE due_at < clock_timestamp()
+    UNION ALL
+    SELECT execution_id, 'timeout', deadline_at FROM store.leases
+    WHERE deadline_at < clock_timestamp()
     UNION ALL
     SELECT execution_id, 'lost', lost_at FROM store.leases WHERE lost_at IS NOT NULL
 )

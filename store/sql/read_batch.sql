@@ -17,8 +17,8 @@ WITH candidates AS MATERIALIZED (
 ), known AS (
     -- LIMIT keeps the planner to one index lookup a stream, whatever its statistics say.
     SELECT history.* FROM streams CROSS JOIN LATERAL (
-        SELECT stream_id, version, type, schema_version, occurred_at, actor, command_id,
-               correlation_id, convert_from(payload, 'UTF8') AS payload
+        SELECT stream_id, version, type, schema_version, occurred_at, command_id,
+               convert_from(payload, 'UTF8') AS payload
         FROM ledger.events e WHERE e.stream_id = streams.stream_id ORDER BY version LIMIT 10000
     ) AS history
 )

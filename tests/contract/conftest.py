@@ -1,13 +1,34 @@
 """One real server for the contract tests of a run."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support import invariants
 from tests.support.calls import Api
+from tests.support.server import ServerProcess, running_server
+from tests.support.tokens import make_token, owner_conninfo
+
+# Held executions get no heartbeats here, and must not be given up between two looks at them.
+PATIENT = {"CRONLEDGER_LEASE_SECONDS": "3600"}
 
 
 @pytest.fixture(scope="session")
-def api() -> Api:
-    """TEMPORARY."""
-    return Api(Path("/tmp/hb.out").read_text().split()[-1], Path("/tmp/hb-dev/admin-token").read_text().strip())
+def server() -> Iterator[ServerProcess]:
+    """A server; when all has been asked of it, every invariant must hold."""
+    with running_server(settings=PATIENT) as started:
+        yield started
+        invariants.check(owner_conninfo(started))
+        assert "Traceback" not in started.stderr
+
+
+@pytest.fixture(scope="session")
+def api(server: ServerProcess) -> Api:
+    """A client that may do everything."""
+    return server.api
+
+
+@pytest.fixture(scope="session")
+def operator(server: ServerProcess) -> Api:
+    """Another client, whose token is another one."""
+    return server.api.with_token(make_token(server, "read", "operate")[1])

@@ -27,23 +27,32 @@ def jobs() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def known(api: Api, jobs: dict[str, str]) -> Known:
-    """Everything on this server, newest first: an execution an hour of each job, status, trigger.
+def made(api: Api, jobs: dict[str, str]) -> int:
+    """An execution an hour, of each job and status, triggers in turn; return how many.
 
     Their ids are made by the client, so that their moments are known; retries happen now.
     """
+    count = 0
     triggers = itertools.cycle(["manual", "scheduled"])
     for hour, (job, status) in enumerate(itertools.product(jobs.values(), STATUSES)):
-        made = api.brought_to(
+        one = api.brought_to(
             status,
             id=execution_id(START + timedelta(hours=hour)),
             job_id=job,
             triggered_by=next(triggers),
         )
+        count += 1
         if status == "failed":
-            api.post(f"/{made['id']}/retry").ok(201)
+            api.post(f"/{one['id']}/retry").ok(201)
+            count += 1
+    return count
+
+
+@pytest.fixture
+def known(api: Api, made: int) -> Known:
+    """Everything on this server, newest first."""
     everything = api.all_pages()
-    assert len(everything) >= 21
+    assert len(everything) >= made == 21
     return everything
 
 
