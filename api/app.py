@@ -23,6 +23,7 @@ from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
 from projections.executions import InlineExecutions
+from projections.views import Views
 from store import database
 from store.appender import Appender
 from store.keys import Keys
@@ -54,6 +55,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         ledger_id=ledger_id,
         keys=keys,
         pool=pool,
+        views=Views(pool),
         appender=appender,
         authenticator=Authenticator(pool),
         waiting=waiting,

@@ -21,6 +21,7 @@ from domain.events import Ending
 from domain.execution import Execution, fold
 from projections import executions, queries
 from projections.queries import View
+from projections.views import Views
 from store import configurations, history, output
 from store.appender import Appender
 from store.batch import IdempotencyKey
@@ -34,6 +35,7 @@ class Ledger(Struct, frozen=True):
     ledger_id: UUID
     keys: Keys
     pool: AsyncConnectionPool[Any]
+    views: Views
     appender: Appender
     authenticator: Authenticator
     waiting: Waiting
@@ -41,7 +43,7 @@ class Ledger(Struct, frozen=True):
 
     async def view(self, execution_id: UUID) -> View:
         """Return one execution. Raises `Problem` 404."""
-        view = await queries.one(self.pool, execution_id)
+        view = await self.views.one(execution_id)
         if view is None:
             raise not_found()
         return view

@@ -19,6 +19,7 @@ import uvicorn
 from api import bootstrap
 from api.app import create_app, create_ledger
 from api.bootstrap import Prepared
+from api.protocol import OneWriteProtocol
 from api.settings import Settings
 from store.embedded import EmbeddedError, EmbeddedServer
 
@@ -52,7 +53,7 @@ def _server(settings: Settings, prepared: Prepared, companions: "_Companions") -
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",

@@ -61,6 +61,6 @@ def run(args: argparse.Namespace) -> int:
         return serve(settings, with_agent=args.with_agent)
     except (SettingsError, NotReady, WrongKey, HistoryLost, EmbeddedError, OSError) as error:
         print(f"cronledger: {error}", file=sys.stderr)
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         print(f"cronledger: the database cannot be used: {error}", file=sys.stderr)
     return 1

@@ -1,5 +1,6 @@
 """The named reads, over the statements in sql/."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -69,12 +70,15 @@ class AuditEntry(Struct, frozen=True):
     leaf_hash: bytes
 
 
-async def one(pool: AsyncConnectionPool[Any], execution_id: UUID) -> View | None:
-    """Return one execution."""
+async def several(
+    pool: AsyncConnectionPool[Any], execution_ids: Sequence[UUID]
+) -> dict[UUID, View]:
+    """Return executions by their ids, at most 1,000; those that do not exist are left out."""
+    statement = sql.named("list_executions").replace("{conditions}", "WHERE id = ANY(%(ids)s)")
+    parameters = {"ids": execution_ids[:1000], "limit": 1000, "offset": 0}
     async with pool.connection() as connection:
-        statement = sql.named("list_executions").replace("{conditions}", "WHERE id = %(id)s")
-        rows = await _views(connection, statement, {"id": execution_id, "limit": 1, "offset": 0})
-    return rows[0] if rows else None
+        rows = await _views(connection, statement, parameters)
+    return {view.row.id: view for view in rows}
 
 
 async def page(pool: AsyncConnectionPool[Any], chosen: Filter, *, limit: int, offset: int) -> Page:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -105,8 +105,7 @@ class Appender:
         self._batch_max = batch_max
         self._queue: deque[tuple[Work, asyncio.Future[Done]]] = deque()
         self._filled = asyncio.Event()
-        self._connection: AsyncConnection[Any] | None = None
-        self._trips: RoundTrips
+        self._trips: RoundTrips | None = None
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
         self.counters = Counters()
@@ -196,11 +195,12 @@ class Appender:
         bench = Bench(read, self._ledger_id, self._lapses, self._sender)
         verdicts: list[Verdict] = []
         for first in range(0, len(works), _PART):
-            # The database writes a part while the next one is judged.
             judged, write = bench.judge(works[first : first + _PART])
             verdicts += judged
             if write.commit.events:
-                trips.send(b"write", write.parameters())
+                # The database writes this part while we judge the next one.
+                more = first + _PART < len(works)
+                trips.send(b"write", write.parameters(), now=more)
         await self._finish(trips, bench, read)
         self.head = bench.head
         self.counters.batches += 1
@@ -254,20 +254,21 @@ class Appender:
         return found.get_value(0, 0)
 
     async def _connected(self) -> RoundTrips:
-        if self._connection is None or self._connection.closed:
+        if self._trips is None or self._trips.closed:
+            await self._disconnect()
             connection = await AsyncConnection.connect(
                 self._conninfo, autocommit=True, connect_timeout=2
             )
             await connection.execute(_PLANNING)
-            self._connection, self._trips = connection, RoundTrips(connection)
+            self._trips = RoundTrips(connection)
             await self._trips.prepare(_STATEMENTS | {b"project": self._projection.statement})
         return self._trips
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        trips, self._trips = self._trips, None
+        if trips is not None:
             with contextlib.suppress(psycopg.Error, OSError):
-                await connection.close()
+                await trips.close()
 
 
 def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:

@@ -15,6 +15,7 @@ from store.keys import Keys, WrongKey
 SERVER_ROLE: Final = "cronledger_server"
 MIGRATION_LOCK: Final = 0x6D696772
 _LOWEST_VERSION: Final = 150000
+_FIRST_WITH_SET_RIGHT: Final = 160000
 
 # A statement that hangs must not hold the append lock, or a pool, for ever.
 SESSION: Final = (
@@ -106,11 +107,20 @@ def _make_server_role(connection: Connection[Any], password: str | None) -> None
             sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password))
         )
     elif not _may_become_server(connection):
-        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
+        try:
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
+        except psycopg.errors.InsufficientPrivilege as error:
+            login = connection.info.user
+            raise NotReady(
+                f"The login {login} may not work as {SERVER_ROLE}: have an administrator run "
+                f"GRANT {SERVER_ROLE} TO {login}."
+            ) from error
 
 
 def _may_become_server(connection: Connection[Any]) -> bool:
-    row = connection.execute("SELECT pg_has_role(%s, 'MEMBER')", [SERVER_ROLE]).fetchone()
+    # From 16 on, whoever makes a role is its member, but without the right to switch to it.
+    right = "SET" if connection.info.server_version >= _FIRST_WITH_SET_RIGHT else "MEMBER"
+    row = connection.execute("SELECT pg_has_role(%s, %s)", [SERVER_ROLE, right]).fetchone()
     return bool(row and row[0])
 
 

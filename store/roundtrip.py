@@ -23,6 +23,21 @@ class RoundTrips:
         self._connection = connection
         self._pg = connection.pgconn
         self._sent = 0
+        self._ready: asyncio.Future[None] | None = None
+        self._broken = False
+        self._loop = asyncio.get_running_loop()
+        # Registered once: to come and go with every answer would cost two system calls each.
+        self._loop.add_reader(self._pg.socket, self._readable)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._loop.remove_reader(self._pg.socket)
+        await self._connection.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is known to be gone."""
+        return self._broken or self._connection.closed
 
     async def prepare(self, statements: dict[bytes, str]) -> None:
         """Prepare statements by name; parameters are $1, $2, … and travel as text."""
@@ -32,13 +47,16 @@ class RoundTrips:
         self._sent = len(statements)
         await self.answers()
 
-    def send(self, name: bytes, parameters: Sequence[bytes | None] = ()) -> None:
-        """Send a statement now, so that the database works on it while we go on."""
+    def send(
+        self, name: bytes, parameters: Sequence[bytes | None] = (), *, now: bool = False
+    ) -> None:
+        """Send a statement with the next ones; `now`, so that the database begins with it."""
         self._pg.send_query_prepared(name, parameters)
         self._sent += 1
-        # What does not fit into the socket's buffer leaves with the next flush.
-        self._pg.send_flush_request()
-        self._pg.flush()
+        if now:
+            # What does not fit into the socket's buffer leaves with the next flush.
+            self._pg.send_flush_request()
+            self._pg.flush()
 
     async def answers(self) -> list[pq.abc.PGresult]:
         """Return the results of what was sent, once all of them have come.
@@ -50,12 +68,15 @@ class RoundTrips:
         expected, self._sent = self._sent, 0
         self._pg.pipeline_sync()
         while self._pg.flush():
-            await self._ready(writing=True)
+            await self._writable()
         results: list[pq.abc.PGresult] = []
         failed: psycopg.Error | None = None
         while True:
             while self._pg.is_busy():
-                await self._ready(writing=False)
+                if self._broken:
+                    raise psycopg.OperationalError("the connection to the database was lost")
+                self._ready = self._loop.create_future()
+                await self._ready
                 self._pg.consume_input()
             result = self._pg.get_result()
             if result is None:  # the end of one statement's results
@@ -72,22 +93,30 @@ class RoundTrips:
             raise psycopg.OperationalError("the database did not answer every statement")
         return results
 
-    async def _ready(self, *, writing: bool) -> None:
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
-        descriptor = self._pg.socket
-        add = loop.add_writer if writing else loop.add_reader
-        remove = loop.remove_writer if writing else loop.remove_reader
-        add(descriptor, _wake, ready)
+    def _readable(self) -> None:
+        ready, self._ready = self._ready, None
+        if ready is not None and not ready.done():
+            ready.set_result(None)
+            return
+        # Nobody waits: a notice, or the end of the connection.
         try:
-            await ready
+            self._pg.consume_input()
+        except psycopg.Error:
+            self._broken = True
+            self._loop.remove_reader(self._pg.socket)
+
+    async def _writable(self) -> None:
+        writable: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(self._pg.socket, _wake, writable)
+        try:
+            await writable
         finally:
-            remove(descriptor)
+            self._loop.remove_writer(self._pg.socket)
 
 
-def _wake(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def array(values: Sequence[object]) -> bytes:

@@ -94,7 +94,9 @@ async def create_execution(request: Req) -> Response[bytes]:
         triggered_by=asked.triggered_by,
         timeout_seconds=job.timeout_seconds,
         scheduled_for=(
-            parameters.moment("scheduled_for", asked.scheduled_for) if asked.scheduled_for else None
+            parameters.moment("scheduled_for", asked.scheduled_for)
+            if asked.scheduled_for is not None
+            else None
         ),
         pinned_agent_id=asked.pinned_agent_id,
         claim_agent_id=asked.claim.agent_id if asked.claim else None,

@@ -65,7 +65,7 @@ class Desk:
     async def ended(self, exit_code: int = 0, **fields: Any) -> Execution:
         """Create an execution that ran and ended."""
         state = await self.begun(**fields)
-        done = await self.do(self.complete(state, exit_code=exit_code))
+        done = await self.do(self.complete(state.id, state.fence, exit_code=exit_code))
         assert done.execution is not None
         return done.execution
 
@@ -110,18 +110,21 @@ class Desk:
 
     def complete(
         self,
-        state: Execution,
+        execution_id: UUID,
+        fence: UUID | None,
         *,
         outcome: Outcome = "exited",
         ending: Ending | None = None,
         exit_code: int = 0,
-        fence: UUID | None = None,
     ) -> Work:
-        """A work that reports the end of an execution."""
-        fence = fence or state.fence or UUID(int=0)
+        """A work that reports the end of an execution for the claim `fence`."""
         told = ending or Ending(12, output.NOTHING, output.NOTHING, exit_code=exit_code)
         command = commands.Complete(
-            **self._stamp(), execution_id=state.id, fence=fence, outcome=outcome, ending=told
+            **self._stamp(),
+            execution_id=execution_id,
+            fence=fence or UUID(int=0),
+            outcome=outcome,
+            ending=told,
         )
         return Work(command)
 
@@ -153,7 +156,7 @@ class Desk:
                 self.ledger.pool, state.id, state.fence, stream, offset=0, data=data
             )
             assert done.result == "ok"
-        view = await queries.one(self.ledger.pool, state.id)
+        view = await self.ledger.views.one(state.id)
         assert view is not None
         said = [
             StreamDigest(0, 0, "", written_sha256=hashlib.sha256(data).hexdigest())

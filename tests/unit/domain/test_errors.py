@@ -6,8 +6,12 @@ import pytest
 
 from domain import errors
 
-REFUSALS = sorted(
-    (kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__doc__),
+REFUSALS: list[type[errors.Refusal]] = sorted(
+    (
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.Refusal)
+    ),
     key=lambda kind: kind.__name__,
 )
 

@@ -1,0 +1,233 @@
+"""A ledger as small as it can be: a dict, and the rules in a few plain sentences."""
+
+import dataclasses
+from typing import Final, Literal, TypeAlias
+from uuid import UUID
+
+from domain import errors
+from domain.commands import ConfirmCancel, Lose, TimeOut
+
+AGENTS: Final = ("host-1", "host-2")
+Giving: TypeAlias = type[Lose | TimeOut | ConfirmCancel]
+
+
+@dataclasses.dataclass(frozen=True)
+class Create:
+    """Ask for an execution; `slot` is a client-made id, of which there are a few."""
+
+    color: str
+    slot: int | None = None
+    key: str | None = None
+    pin: str | None = None
+    claim: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """Ask for work; with a `key` again and again the same."""
+
+    agent: str
+    key: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Complete:
+    """Report the end of the execution `target` (any number: it wraps around)."""
+
+    target: int
+    outcome: Literal["exited", "timed_out", "canceled"]
+    exit_code: int
+    right_lease: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Cancel:
+    """Ask for a cancel."""
+
+    target: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Retry:
+    """Ask for another run."""
+
+    target: int
+    key: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class GiveUp:
+    """Stop waiting for an agent."""
+
+    target: int
+    kind: Giving
+
+
+Asked: TypeAlias = Create | Claim | Complete | Cancel | Retry | GiveUp
+ENDS: Final = {"exited": "", "timed_out": "timeout", "canceled": "canceled"}
+GIVEN_UP: Final[dict[Giving, str]] = {
+    Lose: "failed",
+    TimeOut: "timeout",
+    ConfirmCancel: "canceled",
+}
+
+
+@dataclasses.dataclass
+class Known:
+    """What the model knows of one execution; `told` is the agent's own word of its end."""
+
+    id: UUID
+    root: UUID
+    wish: Create
+    attempt: int = 1
+    status: str = "pending"
+    fence: UUID | None = None
+    asked_to_cancel: bool = False
+    told: tuple[str, int] | None = None
+    born_claimed: bool = False
+
+    @property
+    def pin(self) -> str | None:
+        """Which agent alone may run it."""
+        return self.wish.claim or self.wish.pin
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What becomes of a request: refused, or about which execution, in which status."""
+
+    refused: type[Exception] | None = None
+    subject: UUID | None = None
+    status: str | None = None
+    changed: bool = False
+    replayed: bool = False
+
+
+class Model:
+    """All executions, and what was answered under which key."""
+
+    def __init__(self) -> None:
+        self.known: dict[UUID, Known] = {}
+        self._answers: dict[str, tuple[object, UUID]] = {}
+
+    def target(self, number: int) -> Known | None:
+        """The execution that a number means, if there is any."""
+        everyone = list(self.known.values())
+        return everyone[number % len(everyone)] if everyone else None
+
+    def apply(self, asked: Asked, subject: UUID, new_id: UUID, command_id: UUID) -> Verdict:
+        """Do what is asked of `subject`; a retry makes `new_id`."""
+        key = getattr(asked, "key", None)
+        said = self._said(asked, subject)
+        if key is not None:
+            key = f"{type(asked) is Claim} {key}"
+            if key in self._answers:
+                before, answer = self._answers[key]
+                if before != said:
+                    return Verdict(errors.IdempotencyMismatch)
+                return Verdict(subject=answer, replayed=True)
+        verdict = self._judge(asked, subject, new_id, command_id)
+        if key is not None and verdict.subject is not None:
+            self._answers[key] = (said, verdict.subject)
+        return verdict
+
+    def _said(self, asked: Asked, subject: UUID) -> object:
+        match asked:
+            case Create():
+                return ("create", asked.slot, asked.color)
+            case Claim():
+                return ("claim", asked.agent)
+            case _:
+                return (type(asked), subject)
+
+    def _judge(self, asked: Asked, subject: UUID, new_id: UUID, command_id: UUID) -> Verdict:
+        if isinstance(asked, Create):
+            return self._create(asked, subject, command_id)
+        if isinstance(asked, Claim):
+            return self._claim(asked, command_id)
+        one = self.known.get(subject)
+        if one is None:
+            return Verdict(errors.ExecutionNotFound)
+        match asked:
+            case Complete():
+                return self._complete(one, asked)
+            case Cancel():
+                return self._cancel(one)
+            case Retry():
+                return self._retry(one, new_id)
+            case GiveUp():
+                return self._give_up(one, asked)
+
+    def _create(self, asked: Create, subject: UUID, command_id: UUID) -> Verdict:
+        one = self.known.get(subject)
+        if one is None:
+            one = self.known[subject] = Known(subject, subject, asked)
+            if asked.claim is not None:
+                one.status, one.fence, one.born_claimed = "running", command_id, True
+            return self._done(one)
+        same = one.attempt == 1 and (one.wish.color, one.pin) == (
+            asked.color,
+            asked.claim or asked.pin,
+        )
+        if not same or (asked.claim is not None and not one.born_claimed):
+            return Verdict(errors.ExecutionExists)
+        return self._done(one, changed=False)
+
+    def _claim(self, asked: Claim, command_id: UUID) -> Verdict:
+        waiting = [
+            one
+            for one in self.known.values()
+            if one.status == "pending" and one.pin in (None, asked.agent)
+        ]
+        if not waiting:
+            return Verdict()
+        one = min(waiting, key=lambda found: (found.pin is None, found.id))
+        one.status, one.fence = "running", command_id
+        return self._done(one)
+
+    def _complete(self, one: Known, asked: Complete) -> Verdict:
+        if one.fence is None or not asked.right_lease:
+            return Verdict(errors.LeaseLost)
+        said = (asked.outcome, asked.exit_code)
+        if one.status != "running":
+            if one.told is None:
+                one.told = said
+                return self._done(one)
+            same = one.told == said
+            return self._done(one, changed=False) if same else Verdict(errors.AlreadyFinal)
+        if asked.outcome == "canceled" and not one.asked_to_cancel:
+            return Verdict(errors.CancelNotRequested)
+        well = "success" if asked.exit_code == 0 else "failed"
+        one.status, one.told = ENDS[asked.outcome] or well, said
+        return self._done(one)
+
+    def _cancel(self, one: Known) -> Verdict:
+        if one.status == "pending":
+            one.status = "canceled"
+        elif one.status == "canceled" or (one.status == "running" and one.asked_to_cancel):
+            return self._done(one, changed=False)
+        elif one.status == "running":
+            one.asked_to_cancel = True
+        else:
+            return Verdict(errors.NotCancelable)
+        return self._done(one)
+
+    def _retry(self, one: Known, new_id: UUID) -> Verdict:
+        if one.status not in {"failed", "timeout"}:
+            return Verdict(errors.NotRetryable)
+        wish = dataclasses.replace(one.wish, pin=one.pin, claim=None)
+        again = Known(new_id, one.root, wish, one.attempt + 1)
+        self.known[new_id] = again
+        return self._done(again)
+
+    def _give_up(self, one: Known, asked: GiveUp) -> Verdict:
+        if one.status != "running":
+            return Verdict(errors.NotRunning)
+        if asked.kind is ConfirmCancel and not one.asked_to_cancel:
+            return Verdict(errors.CancelNotRequested)
+        one.status = GIVEN_UP[asked.kind]
+        return self._done(one)
+
+    @staticmethod
+    def _done(one: Known, *, changed: bool = True) -> Verdict:
+        return Verdict(subject=one.id, status=one.status, changed=changed)

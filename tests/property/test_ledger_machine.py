@@ -1,0 +1,197 @@
+"""Everything that can be asked, in any order and at once, on the real store against a model."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from domain import commands, errors
+from domain.execution import Execution
+from store.batch import Done, Work
+from tests.property.model import (
+    AGENTS,
+    Asked,
+    Cancel,
+    Claim,
+    Complete,
+    Create,
+    GiveUp,
+    Model,
+    Retry,
+    Verdict,
+)
+from tests.support import invariants
+from tests.support.ledgers import SECRET, Desk, running_ledger
+from tests.support.postgres import Database, Postgres
+
+_Refusing: TypeAlias = errors.Refusal
+_KEYS: Final = st.none() | st.sampled_from(["k1", "k2", "k3"])
+_TARGETS: Final = st.integers(0, 11)
+_SLOTS: Final = [UUID(f"01900000-0000-7000-8000-00000000010{n}") for n in range(4)]
+
+_CREATES: Final = st.builds(
+    Create,
+    color=st.sampled_from(["red", "blue"]),
+    slot=st.none() | st.integers(0, len(_SLOTS) - 1),
+    key=_KEYS,
+    pin=st.none() | st.sampled_from(AGENTS),
+    claim=st.none() | st.sampled_from(AGENTS),
+)
+_CLAIMS: Final = st.builds(Claim, agent=st.sampled_from(AGENTS), key=_KEYS)
+_COMPLETES: Final = st.builds(
+    Complete,
+    target=_TARGETS,
+    outcome=st.sampled_from(["exited", "exited", "timed_out", "canceled"]),
+    exit_code=st.sampled_from([0, 3]),
+    right_lease=st.sampled_from([True, True, True, False]),
+)
+_CANCELS: Final = st.builds(Cancel, target=_TARGETS)
+_RETRIES: Final = st.builds(Retry, target=_TARGETS, key=_KEYS)
+_GIVE_UPS: Final = st.builds(
+    GiveUp,
+    target=_TARGETS,
+    kind=st.sampled_from([commands.Lose, commands.TimeOut, commands.ConfirmCancel]),
+)
+_ANYTHING: Final = st.one_of(_CREATES, _CLAIMS, _COMPLETES, _CANCELS, _RETRIES, _GIVE_UPS)
+
+
+def _seen(answer: Done | BaseException) -> Verdict:
+    """What the ledger answered, as the model says it."""
+    if isinstance(answer, _Refusing):
+        return Verdict(type(answer))
+    if isinstance(answer, BaseException):
+        raise answer
+    if answer.replayed is not None:
+        return Verdict(subject=answer.replayed.execution_id, replayed=True)
+    if answer.execution is None:
+        return Verdict()
+    state = answer.execution
+    return Verdict(subject=state.id, status=state.status, changed=answer.changed)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A real ledger on a fresh database, and the model that says what it must answer."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        super().__init__()
+        self._postgres = postgres
+        self._database = postgres.fresh()
+        self._model = Model()
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._stack = contextlib.AsyncExitStack()
+        # The sweep stays away: giving up is one of the rules.
+        running = running_ledger(self._database, sweep_seconds=3600)
+        self._desk = Desk(self._runner.run(self._stack.enter_async_context(running)))
+
+    @rule(asked=_CREATES)
+    def create(self, asked: Create) -> None:
+        """Create, with or without a claim, an id of the client's, a key."""
+        self._ask([asked])
+
+    @rule(asked=_CLAIMS)
+    def claim(self, asked: Claim) -> None:
+        """Claim, perhaps with a Claim-Id that was used before."""
+        self._ask([asked])
+
+    @rule(asked=_COMPLETES)
+    def complete(self, asked: Complete) -> None:
+        """Report: for the first time, again, differently, late, or with another's lease."""
+        self._ask([asked])
+
+    @rule(asked=_CANCELS)
+    def cancel(self, asked: Cancel) -> None:
+        """Cancel."""
+        self._ask([asked])
+
+    @rule(asked=_RETRIES)
+    def retry(self, asked: Retry) -> None:
+        """Retry, perhaps with a key that was used before."""
+        self._ask([asked])
+
+    @rule(asked=_GIVE_UPS)
+    def give_up(self, asked: GiveUp) -> None:
+        """Let the server give up on an agent."""
+        self._ask([asked])
+
+    @rule(asked=st.lists(_ANYTHING, min_size=2, max_size=12))
+    def together(self, asked: list[Asked]) -> None:
+        """Ask for many things at once: they meet in one batch, and are judged in order."""
+        self._ask(asked)
+
+    def teardown(self) -> None:
+        """At the end of a run every invariant holds, and all statuses are those of the model."""
+        try:
+            found = self._runner.run(self._statuses())
+            expected = {one.id: one.status for one in self._model.known.values()}
+            assert found == expected
+            invariants.check(self._database.owner, secrets=[SECRET])
+        finally:
+            self._runner.run(self._stack.aclose())
+            self._runner.close()
+            self._postgres.drop(self._database)
+
+    def _ask(self, asked: Sequence[Asked]) -> None:
+        works = [self._work(one) for one in asked]
+        answers = self._runner.run(self._hand_in([work for work, _ in works]))
+        for one, (work, subject), answer in zip(asked, works, answers, strict=True):
+            command = work.command
+            new_id = command.new_id if isinstance(command, commands.Retry) else subject
+            expected = self._model.apply(one, subject, new_id, command.command_id)
+            assert _seen(answer) == expected, one
+
+    async def _hand_in(self, works: list[Work]) -> list[Done | BaseException]:
+        return await asyncio.gather(*map(self._desk.do, works), return_exceptions=True)
+
+    def _work(self, asked: Asked) -> tuple[Work, UUID]:
+        desk = self._desk
+        if isinstance(asked, Create):
+            slot = None if asked.slot is None else _SLOTS[asked.slot]
+            pins = {"pinned_agent_id": asked.pin, "claim_agent_id": asked.claim}
+            work = desk.create(slot, key=asked.key, color=asked.color, **pins)
+            assert isinstance(work.command, commands.Create)
+            return work, work.command.execution_id
+        if isinstance(asked, Claim):
+            return desk.claim(asked.agent, key=asked.key), UUID(int=0)
+        known = self._model.target(asked.target)
+        subject = known.id if known else UUID(int=5)
+        match asked:
+            case Complete():
+                fence = known.fence if known and known.fence and asked.right_lease else None
+                return _report(desk, subject, fence, asked), subject
+            case Cancel():
+                return desk.cancel(subject), subject
+            case Retry():
+                return desk.retry(subject, key=asked.key), subject
+            case GiveUp():
+                return desk.give_up(asked.kind, subject), subject
+
+    async def _statuses(self) -> dict[UUID, str]:
+        async with self._desk.ledger.pool.connection() as connection:
+            cursor = await connection.execute("SELECT id, status FROM read.executions_1")
+            return dict(await cursor.fetchall())
+
+
+def _report(desk: Desk, subject: UUID, fence: UUID | None, asked: Complete) -> Work:
+    return desk.complete(
+        subject, fence or UUID(int=1), outcome=asked.outcome, exit_code=asked.exit_code
+    )
+
+
+def test_the_ledger_is_its_model(postgres: Postgres) -> None:
+    """Whatever is asked, one after the other or at once, the ledger answers as its model says."""
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: LedgerMachine(postgres),
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
