@@ -78,7 +78,11 @@ _IDEMPOTENCY: Final = _parameter(
     "Idempotency-Key", "header", _KEY_SCHEMA, "The same key and request give the same answer again"
 )
 _LEASE: Final = _parameter(
-    "Lease-Token", "header", {"type": "string"}, "The token that the claim answered", required=True
+    "Lease-Token",
+    "header",
+    {"type": "string", "pattern": "^[!-~]+$"},
+    "The token that the claim answered",
+    required=True,
 )
 _STREAM: Final = {"enum": ["stdout", "stderr"]}
 
@@ -110,14 +114,16 @@ _LIST: Final = (
 
 _OF_CREATED: Final = ("getExecution", "cancelExecution", "readLogs", "executionEvents")
 _OF_RETRIED: Final = ("getExecution", "cancelExecution", "executionEvents")
+_OF_COMPLETED: Final = ("getExecution", "retryExecution", "readLogs")
+_OF_CLAIMED: Final = ("heartbeatExecution", "appendLogs", "completeExecution")
 
 
-def _links(names: tuple[str, ...], pointer: str) -> dict[str, Any]:
+def _links(names: tuple[str, ...], pointer: str, *, leased: bool = False) -> dict[str, Any]:
     """Return links that go on with the execution whose id stands at `pointer` of the answer."""
-    expression = f"$response.body#{pointer}"
-    return {
-        name: {"operationId": name, "parameters": {"execution_id": expression}} for name in names
-    }
+    parameters = {"path.execution_id": f"$response.body#{pointer}"}
+    if leased:
+        parameters["header.Lease-Token"] = "$response.body#/lease/token"
+    return {name: {"operationId": name, "parameters": parameters} for name in names}
 
 
 OPERATIONS: Final = (
@@ -197,7 +203,7 @@ OPERATIONS: Final = (
         ),
         body=wire.Claim,
         errors=(400, 403, 409, 413, 415, 422),
-        links={200: _links(("heartbeatExecution", "completeExecution"), "/execution/id")},
+        links={200: _links(_OF_CLAIMED, "/execution/id", leased=True)},
     ),
     Operation(
         *("post", _ONE + "/heartbeat", "heartbeatExecution", "Renew the lease", "agents"),
@@ -240,6 +246,7 @@ OPERATIONS: Final = (
         parameters=(_ID, _LEASE),
         body=wire.Complete,
         errors=(400, 403, 404, 409, 413, 415),
+        links={200: _links(_OF_COMPLETED, "/id")},
     ),
     Operation(
         *("get", "/health/live", "live", "Does the process answer?", "operations"),

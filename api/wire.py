@@ -19,7 +19,11 @@ ExecutionId: TypeAlias = Annotated[
     str,
     Meta(
         description="Opaque; a TypeID",
-        extra_json_schema={"pattern": "^exec_[0-7][0-9a-hjkmnp-tv-z]{25}$"},
+        # The middle fixes the version and the variant of a UUIDv7.
+        extra_json_schema={
+            "pattern": "^exec_[0-7][0-9a-hjkmnp-tv-z]{9}[ef][0-9a-hjkmnp-tv-z]{2}[89abrstv]"
+            "[0-9a-hjkmnp-tv-z]{12}$"
+        },
     ),
 ]
 NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$"

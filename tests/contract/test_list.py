@@ -60,7 +60,9 @@ def matches(seen: dict[str, Any], query: dict[str, Any]) -> bool:
     """The filter in plain words."""
     for name in ("job_id", "status", "triggered_by"):
         wanted = query.get(name)
-        if wanted is not None and seen[name] not in ([wanted] if isinstance(wanted, str) else wanted):
+        if wanted is not None and seen[name] not in (
+            [wanted] if isinstance(wanted, str) else wanted
+        ):
             return False
     created_at = datetime.fromisoformat(seen["created_at"])
     return not (

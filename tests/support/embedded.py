@@ -36,7 +36,8 @@ def _memory() -> Path | None:
     path = Path("/dev/shm")  # noqa: S108 - only a place to make a temporary folder in
     with contextlib.suppress(OSError):
         found = os.statvfs(path)
-        if found.f_bavail * found.f_frsize > 2**30 and not found.f_flag & os.ST_NOEXEC:
+        has_room = found.f_bavail * found.f_frsize > 2**30
+        if has_room and not found.f_flag & os.ST_NOEXEC and os.access(path, os.W_OK):
             return path
     return None
 
