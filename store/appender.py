@@ -44,6 +44,8 @@ _PLANNING: Final = (
     "SET plan_cache_mode = force_generic_plan;"
     " SET enable_seqscan = off; SET enable_bitmapscan = off"
 )
+# More candidates than claims, for those that turn out not to be claimable.
+_SPARE: Final = 8
 _TRIP_SECONDS: Final = 30.0
 _PART: Final = 16
 _SETTLE_SECONDS: Final = 10.0
@@ -285,5 +287,5 @@ def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:
         array(streams),
         msgspec.json.encode(keys),
         msgspec.json.encode(list(set(agents))),
-        str(len(agents)).encode(),
+        str(len(agents) + _SPARE if agents else 0).encode(),
     )

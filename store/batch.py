@@ -314,8 +314,15 @@ class Bench:
     def _take(self, agent_id: str) -> Candidate | None:
         """Return the next execution for this agent: exact pin before unpinned, lowest id first."""
         for pin in (agent_id, None):
-            if waiting := self._candidates.get(pin):
-                return waiting.popleft()
+            waiting = self._candidates.get(pin)
+            while waiting:
+                candidate = waiting.popleft()
+                # One that was canceled a moment ago, or whose history this version cannot read,
+                # must not keep agents from the others.
+                state = self._states.get(candidate.execution_id)
+                readable = candidate.execution_id not in self._unreadable
+                if readable and state is not None and state.status == "pending":
+                    return candidate
         return None
 
     def _keep(self, key: IdempotencyKey, answer: Answer) -> None:

@@ -4,6 +4,7 @@ Each repair names the rule, which has a test of its own beside this file. Only c
 schema takes for valid are repaired; no check is switched off. Long polls are shortened in all.
 """
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,8 +12,10 @@ import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
 _LONGEST_POLL_SECONDS: Final = 0.05
+_KEYS: Final = frozenset({"Idempotency-Key", "Claim-Id"})
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_TIME: Final = slice(5, 15)  # the characters of an id that hold its 48 bits of milliseconds
+_numbers: Final = itertools.count(1)
 
 
 @schemathesis.hook
@@ -23,7 +26,12 @@ def map_case(context: HookContext, case: Case) -> Case:  # noqa: ARG001 - the ho
         # A long poll that waits as it should is no slow answer.
         if body["wait_seconds"] <= 30 and not isinstance(body["wait_seconds"], bool):
             body["wait_seconds"] = min(body["wait_seconds"], _LONGEST_POLL_SECONDS)
+    # For JSON Schema 5.0 is an integer; for this API it is none.
+    case.body = body = _without_integral_floats(body)
     if case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE:
+        for name in _KEYS.intersection(case.headers):
+            # One key is for one request.
+            case.headers[name] = f"{case.headers[name][:200]}{next(_numbers)}"
         operation = case.operation.definition.raw.get("operationId")
         if operation == "listExecutions":
             _repair_list(case)
@@ -32,6 +40,14 @@ def map_case(context: HookContext, case: Case) -> Case:  # noqa: ARG001 - the ho
         elif isinstance(body, dict) and operation == "completeExecution":
             _repair_report(body)
     return case
+
+
+def _without_integral_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_integral_floats(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_integral_floats(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _repair_list(case: Case) -> None:

@@ -110,10 +110,11 @@ def test_an_agent_token_is_bound_to_its_agent(server: ServerProcess, api: Api) -
     mine, other = fresh("agent"), fresh("agent")
     agent = api.with_token(make_token(server, "agent", "operate", agent_id=mine)[1])
     assert agent.post("/claim", {"agent_id": mine}).status in {200, 204}
-    check_problem(agent.post("/claim", {"agent_id": other}), 403, field="agent_id")
+    assert mine in check_problem(agent.post("/claim", {"agent_id": other}), 403)["detail"]
     body: dict[str, Any] = {"job_name": "n", "command": "true"}
     agent.post("", body | {"claim": {"agent_id": mine}}).ok(201)
-    check_problem(agent.post("", body | {"claim": {"agent_id": other}}), 403, field="agent_id")
+    refused = check_problem(agent.post("", body | {"claim": {"agent_id": other}}), 403)
+    assert refused["error"]["details"][0]["field"] == "agent_id"
 
 
 def test_a_create_with_claim_needs_both_scopes(api: Api, scoped: dict[str, Api]) -> None:

@@ -20,7 +20,7 @@ from tests.support.problems import check_problem
 from tests.support.server import ServerProcess
 
 ABOUT_THE_API: Final = {"/", "/docs", "/schema", "/schema/openapi.json"}
-EXAMPLES: Final = 12
+EXAMPLES: Final = 10
 EXAMPLES_IN_SOAK: Final = 300
 SEED: Final = 20260131
 
@@ -46,6 +46,7 @@ def served() -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated inferred style")
 def test_every_route_is_described_and_every_description_has_a_route() -> None:
     """The document and the router name the same operations."""
     assert described() == served()
@@ -56,7 +57,8 @@ def test_the_served_document_is_the_document(api: Api) -> None:
     for path in ("/schema", "/schema/openapi.json"):
         answer = api.with_token(None).request("GET", path).ok()
         assert answer.headers["Content-Type"] == "application/json"
-        assert answer.json() == openapi.described()
+        assert answer.body == openapi.document()
+        assert answer.json()["paths"].keys() == openapi.described()["paths"].keys()
 
 
 def test_every_described_operation_but_health_needs_a_token(api: Api) -> None:
@@ -136,7 +138,7 @@ def check_nothing_was_found(server: ServerProcess, folder: Path, *, examples: in
 
 @pytest.mark.timeout(180)
 def test_schemathesis_finds_nothing(server: ServerProcess, tmp_path: Path) -> None:
-    """12 examples an operation, each phase, all checks; see the hooks for what JSON cannot say."""
+    """10 examples an operation, each phase, all checks; see the hooks for what JSON cannot say."""
     check_nothing_was_found(server, tmp_path, examples=EXAMPLES)
 
 
