@@ -24,8 +24,8 @@ from domain.events import Ending, FailureReason
 from projections.queries import View
 from store import leases, output, tokens, witness
 from store.appender import Unavailable
-from store.batch import Notice, Work
 from store.leases import Overdue
+from store.work import Notice, Work
 
 _log = logging.getLogger(__name__)
 

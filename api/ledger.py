@@ -24,8 +24,8 @@ from projections.queries import View
 from projections.views import Views
 from store import configurations, history, output
 from store.appender import Appender
-from store.batch import IdempotencyKey
 from store.keys import Keys
+from store.work import IdempotencyKey
 
 
 class Ledger(Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
-from store.batch import Lapses
+from store.work import Lapses
 
 PREFIX = "CRONLEDGER_"
 

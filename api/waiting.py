@@ -5,7 +5,7 @@ from collections import OrderedDict, defaultdict
 from typing import Self
 from uuid import UUID
 
-from store.batch import Notice
+from store.work import Notice
 
 
 class Waiting:

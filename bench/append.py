@@ -32,11 +32,11 @@ from bench.measure import interleave, machine, report
 from domain import commands
 from domain.events import Ending
 from store import database
-from store.batch import ClaimNext, Work
 from store.configurations import Job, seal
 from store.embedded import EmbeddedServer
 from store.keys import Keys, new_secret
 from store.output import NOTHING
+from store.work import ClaimNext, Work
 
 OURS = "Cronledger appender, read model included"
 LIBRARY = "eventsourcing Application"

@@ -20,10 +20,11 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from domain.execution import Execution
-from store import batch, sql
-from store.batch import BatchRead, Bench, Done, Lapses, Notice, Verdict, Work
+from store import sql
+from store.batch import BatchRead, Bench, Verdict
 from store.chain import Head
 from store.roundtrip import RoundTrips, array
+from store.work import ClaimNext, Done, Lapses, Notice, Work
 
 APPEND_LOCK: Final = 0x63726F6E  # "cron": the advisory lock that every writer of the log takes
 
@@ -196,14 +197,20 @@ class Appender:
         read = _decoder.decode(found.get_value(0, 0) or b"")
         bench = Bench(read, self._ledger_id, self._lapses, self._sender)
         verdicts: list[Verdict] = []
+        written = False
         for first in range(0, len(works), _PART):
             judged, write = bench.judge(works[first : first + _PART])
             verdicts += judged
-            if write.commit.events:
+            if write.commit.events or write.answers:
+                written = True
                 # The database writes this part while we judge the next one.
                 more = first + _PART < len(works)
                 trips.send(b"write", write.parameters(), now=more)
-        await self._finish(trips, bench, read)
+        if written:
+            await self._finish(trips, bench, read)
+        else:
+            trips.send(b"rollback")
+            await trips.answers()
         self.head = bench.head
         self.counters.batches += 1
         self.counters.commands += len(works)
@@ -211,12 +218,7 @@ class Appender:
         return verdicts
 
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
-        changed = bench.changed
-        if not changed:
-            trips.send(b"rollback")
-            await trips.answers()
-            return
-        trips.send(b"project", self._projection.parameters(changed, bench.head.position))
+        trips.send(b"project", self._projection.parameters(bench.changed, bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)
@@ -274,10 +276,10 @@ class Appender:
 
 
 def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:
-    """Return the parameters of the read: streams, keys, claiming agents, number of claims."""
+    """Return the parameters of the read: streams, keys, claiming agents, number of candidates."""
     streams, keys, agents = [], [], []
     for work in works:
-        if isinstance(work.command, batch.ClaimNext):
+        if isinstance(work.command, ClaimNext):
             agents.append(work.command.agent_id)
         elif not work.fresh:
             streams.append(work.command.execution_id)

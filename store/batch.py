@@ -6,7 +6,7 @@ command, never the batch.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -15,88 +15,21 @@ import msgspec
 from msgspec import Struct, field
 
 from domain import commands, errors, events
-from domain.commands import Command
 from domain.events import Envelope, Happened
 from domain.execution import Execution, decide, evolve
 from store import chain, mapper
 from store.chain import Head, NewEvent
-
-
-class Lapses(Struct, frozen=True):
-    """How long the server waits for agents, in seconds."""
-
-    lease: float = 30
-    timeout_grace: float = 20
-    cancel: float = 30
-
-
-class ClaimNext(Struct, frozen=True):
-    """Start the oldest pending execution that this agent may run."""
-
-    at: datetime
-    by: str
-    command_id: UUID
-    agent_id: str
-
-
-class Configuration(Struct, frozen=True):
-    """A configuration as it is stored: `digest` is the hexadecimal SHA-256 of salt and body."""
-
-    digest: str
-    salt: bytes
-    body: bytes
-
-
-class Message(Struct, frozen=True):
-    """An agent's sentence that goes with the event of its outcome."""
-
-    salt: bytes
-    body: bytes
-
-
-class IdempotencyKey(Struct, frozen=True):
-    """Under which key, of which token, which request is made only once."""
-
-    token_id: UUID
-    key: str
-    fingerprint: bytes
-
-
-class Answer(Struct, frozen=True):
-    """What a request was answered. Without a body it is built anew from the execution."""
-
-    execution_id: UUID
-    status: int
-    location: str | None = None
-    body: bytes | None = None
-
-
-class Work(Struct, frozen=True):
-    """One command with all that goes with it into the same transaction.
-
-    `fresh` says that the execution's id was just made here, so that no history need be read.
-    `render` builds the answer to keep under `key` from the state after the command.
-    """
-
-    command: Command | ClaimNext
-    fresh: bool = False
-    configuration: Configuration | None = None
-    message: Message | None = None
-    key: IdempotencyKey | None = None
-    render: Callable[[Execution], Answer] | None = None
-
-
-class Done(Struct, frozen=True):
-    """What became of a work: the execution it is about, after it.
-
-    For a retry that is the new execution. `changed` is false if it had happened before; `replayed`
-    is the answer that was given then; `configuration` comes with a claim.
-    """
-
-    execution: Execution | None
-    changed: bool = False
-    replayed: Answer | None = None
-    configuration: bytes | None = None
+from store.work import (
+    Answer,
+    ClaimNext,
+    Configuration,
+    Done,
+    IdempotencyKey,
+    Lapses,
+    Message,
+    Notice,
+    Work,
+)
 
 
 class KnownEvent(Struct, frozen=True):
@@ -140,17 +73,6 @@ class BatchRead(Struct, frozen=True):
     events: list[KnownEvent]
     answers: list[KeptAnswer]
     candidates: list[Candidate]
-
-
-class Notice(Struct, omit_defaults=True):
-    """What other servers are told of a commit; `pending` lists the pins of new work."""
-
-    sender: str
-    position: int
-    pending: list[str | None] = field(default_factory=list)
-    cancel_requested: list[UUID] = field(default_factory=list)
-    ended: list[UUID] = field(default_factory=list)
-    overflow: bool = False
 
 
 class BatchWrite(Struct):

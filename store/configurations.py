@@ -9,8 +9,8 @@ from msgspec import Struct, field
 from psycopg_pool import AsyncConnectionPool
 
 from domain.events import BodyDigest
-from store.batch import Configuration
 from store.keys import Keys
+from store.work import Configuration
 
 
 class Job(Struct, frozen=True, omit_defaults=True):

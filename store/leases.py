@@ -11,7 +11,7 @@ from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool
 
 from store import sql
-from store.batch import Lapses
+from store.work import Lapses
 
 LATE_OUTCOME_DAYS: Final = 7
 IDEMPOTENCY_HOURS: Final = 48

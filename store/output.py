@@ -10,8 +10,8 @@ from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool
 
 from domain.events import BodyDigest, StreamDigest
-from store.batch import Message
 from store.keys import Keys
+from store.work import Message
 
 STREAMS: Final[dict[str, int]] = {"stdout": 1, "stderr": 2}
 KEPT_BYTES_MAX: Final = 10 * 1024 * 1024

@@ -15,7 +15,7 @@ from domain.execution import Execution
 from projections import executions
 from projections.queries import View
 from store import configurations, leases, output
-from store.batch import Answer, ClaimNext, Done, Message, Work
+from store.work import Answer, ClaimNext, Done, Message, Work
 
 CHUNK_BYTES_MAX: Final = 1024 * 1024
 _ONE: Final = PATH + "/{execution_id:str}"

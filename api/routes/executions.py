@@ -15,8 +15,8 @@ from domain.execution import Execution
 from projections import executions, queries
 from projections.queries import Texts, View
 from store import configurations, output
-from store.batch import Answer, Configuration, Done, Work
 from store.configurations import Job
+from store.work import Answer, Configuration, Done, Work
 
 PATH: Final = "/v1/cron-executions"
 _ONE: Final = PATH + "/{execution_id:str}"

@@ -1,6 +1,6 @@
 -- Everything a batch must know, read under the append lock in one round trip, as one document.
 -- Parameters: $1 streams (uuid[]), $2 idempotency keys (JSON array of token_id and key), $3 claiming
--- agents (JSON array), $4 number of claims.
+-- agents (JSON array), $4 number of candidates for each of them.
 WITH candidates AS MATERIALIZED (
     (SELECT execution_id, pinned_agent_id, configuration FROM store.pending
      WHERE pinned_agent_id IS NULL ORDER BY execution_id LIMIT $4::integer)

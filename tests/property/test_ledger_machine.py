@@ -3,18 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
-import pytest
 import uvloop
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from domain import commands, errors
-from domain.execution import Execution
-from store.batch import Done, Work
+from store.work import Done, Work
 from tests.property.model import (
     AGENTS,
     Asked,
@@ -29,7 +27,7 @@ from tests.property.model import (
 )
 from tests.support import invariants
 from tests.support.ledgers import SECRET, Desk, running_ledger
-from tests.support.postgres import Database, Postgres
+from tests.support.postgres import Postgres
 
 _Refusing: TypeAlias = errors.Refusal
 _KEYS: Final = st.none() | st.sampled_from(["k1", "k2", "k3"])
@@ -76,13 +74,14 @@ def _seen(answer: Done | BaseException) -> Verdict:
     return Verdict(subject=state.id, status=state.status, changed=answer.changed)
 
 
-class LedgerMachine(RuleBasedStateMachine):
+class _Machine(RuleBasedStateMachine):
     """A real ledger on a fresh database, and the model that says what it must answer."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    postgres: Postgres  # given by the test
+
+    def __init__(self) -> None:
         super().__init__()
-        self._postgres = postgres
-        self._database = postgres.fresh()
+        self._database = self.postgres.fresh()
         self._model = Model()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._stack = contextlib.AsyncExitStack()
@@ -135,11 +134,12 @@ class LedgerMachine(RuleBasedStateMachine):
         finally:
             self._runner.run(self._stack.aclose())
             self._runner.close()
-            self._postgres.drop(self._database)
+            self.postgres.drop(self._database)
 
     def _ask(self, asked: Sequence[Asked]) -> None:
         works = [self._work(one) for one in asked]
         answers = self._runner.run(self._hand_in([work for work, _ in works]))
+        self._model.begin()
         for one, (work, subject), answer in zip(asked, works, answers, strict=True):
             command = work.command
             new_id = command.new_id if isinstance(command, commands.Retry) else subject
@@ -186,12 +186,15 @@ def _report(desk: Desk, subject: UUID, fence: UUID | None, asked: Complete) -> W
 
 def test_the_ledger_is_its_model(postgres: Postgres) -> None:
     """Whatever is asked, one after the other or at once, the ledger answers as its model says."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: LedgerMachine(postgres),
+    _Machine.postgres = postgres
+    run_state_machine_as_test(
+        _Machine,
         settings=settings(
-            max_examples=60,
+            max_examples=int(__import__("os").environ.get("EX", 60)),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            phases=[__import__("hypothesis").Phase.generate],
+            report_multiple_bugs=False,
         ),
     )

@@ -16,10 +16,9 @@ from domain import commands
 from domain.commands import Command
 from domain.events import Ending, Outcome, StreamDigest
 from domain.execution import Execution
-from projections import queries
 from store import configurations, output
-from store.batch import Answer, ClaimNext, Done, IdempotencyKey, Work
 from store.configurations import Job
+from store.work import Answer, ClaimNext, Done, IdempotencyKey, Work
 from tests.support.postgres import Database
 
 AGENT: Final = "agent-1"

@@ -9,8 +9,9 @@ import pytest
 
 from domain import errors, events
 from store import batch, mapper, upcast
-from store.batch import BatchRead, Bench, KnownEvent, Lapses, Work
+from store.batch import BatchRead, Bench, KnownEvent
 from store.mapper import UnreadableEvent
+from store.work import Lapses, Work
 from tests.unit.domain.histories import COMMANDS, ONE
 
 STREAM = UUID(int=5)
