@@ -186,6 +186,11 @@ class Appender:
             _log.warning("the database did not take a batch: %s", str(error).strip())
             await self._disconnect()
             return [Unavailable()] * len(works)
+        except Exception as error:  # noqa: BLE001 - see below
+            # A bug, and these works fail with it; but the writer must live for the others.
+            _log.exception("a batch failed")
+            await self._disconnect()
+            return [error] * len(works)
 
     async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
         trips = await self._connected()
@@ -247,6 +252,8 @@ class Appender:
                             break
                     await asyncio.sleep(0.1)
         except TimeoutError:
+            raise OutcomeUnknown from error
+        if status is None:  # so long ago that the database has forgotten
             raise OutcomeUnknown from error
         if status != b"committed":
             raise Unavailable from error
