@@ -35,6 +35,9 @@ def serve(settings: Settings, client: Client, *, exit_with_parent: bool = False)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, told_to_stop)
+    # The kernel may give a signal to any thread, and the handler runs in this one, which sleeps: a
+    # byte in the pipe wakes it (the signal's number, which means nothing else to us).
+    signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
     agent = Agent(
         settings,
         client,

@@ -214,8 +214,9 @@ class Appender:
         if written:
             await self._finish(trips, bench, read)
         else:
-            trips.send(b"rollback")
-            await trips.answers()
+            async with asyncio.timeout(_TRIP_SECONDS):
+                trips.send(b"rollback")
+                await trips.answers()
         self.head = bench.head
         self.counters.batches += 1
         self.counters.commands += len(works)

@@ -7,6 +7,7 @@ PostgreSQL waits for the next one. Here statements leave at once, over libpq's p
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -26,12 +27,19 @@ class RoundTrips:
         self._ready: asyncio.Future[None] | None = None
         self._broken = False
         self._loop = asyncio.get_running_loop()
+        # A descriptor of our own: libpq closes its one as soon as the connection is lost, and by
+        # then its number may belong to somebody else's connection.
+        self._socket = os.dup(self._pg.socket)
         # Registered once: to come and go with every answer would cost two system calls each.
-        self._loop.add_reader(self._pg.socket, self._readable)
+        self._loop.add_reader(self._socket, self._readable)
 
     async def close(self) -> None:
-        """Disconnect."""
-        self._loop.remove_reader(self._pg.socket)
+        """Disconnect; harmless if repeated."""
+        self._broken = True
+        descriptor, self._socket = self._socket, -1
+        if descriptor >= 0:
+            self._loop.remove_reader(descriptor)
+            os.close(descriptor)
         await self._connection.close()
 
     @property
@@ -79,7 +87,9 @@ class RoundTrips:
                 await self._ready
                 self._pg.consume_input()
             result = self._pg.get_result()
-            if result is None:  # the end of one statement's results
+            if result is None:  # the end of one statement's results, or of the connection
+                if self._pg.status == pq.ConnStatus.BAD:
+                    raise psycopg.OperationalError("the connection to the database was lost")
                 continue
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 break
@@ -103,15 +113,15 @@ class RoundTrips:
             self._pg.consume_input()
         except psycopg.Error:
             self._broken = True
-            self._loop.remove_reader(self._pg.socket)
+            self._loop.remove_reader(self._socket)
 
     async def _writable(self) -> None:
         writable: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(self._pg.socket, _wake, writable)
+        self._loop.add_writer(self._socket, _wake, writable)
         try:
             await writable
         finally:
-            self._loop.remove_writer(self._pg.socket)
+            self._loop.remove_writer(self._socket)
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

@@ -1,4 +1,4 @@
-"""What JSON Schema cannot say, for schemathesis: valid cases are repaired where a rule links fields.
+"""What JSON Schema cannot say, for schemathesis: valid cases are repaired, none is left out.
 
 Each repair names the rule, which has a test of its own beside this file. Only cases that the
 schema takes for valid are repaired; no check is switched off. Long polls are shortened in all.
@@ -12,6 +12,7 @@ import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
 _LONGEST_POLL_SECONDS: Final = 0.05
+_WAIT_SECONDS_MAX: Final = 30
 _KEYS: Final = frozenset({"Idempotency-Key", "Claim-Id"})
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_TIME: Final = slice(5, 15)  # the characters of an id that hold its 48 bits of milliseconds
@@ -19,16 +20,17 @@ _numbers: Final = itertools.count(1)
 
 
 @schemathesis.hook
-def map_case(context: HookContext, case: Case) -> Case:  # noqa: ARG001 - the hook's signature
+def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG001 - the hook's signature
     """Repair one generated case."""
-    body = case.body
-    if isinstance(body, dict) and isinstance(body.get("wait_seconds"), int | float):
+    body: Any = case.body
+    wait: Any = body.get("wait_seconds") if isinstance(body, dict) else None
+    if type(wait) in {int, float} and _LONGEST_POLL_SECONDS < wait <= _WAIT_SECONDS_MAX:
         # A long poll that waits as it should is no slow answer.
-        if body["wait_seconds"] <= 30 and not isinstance(body["wait_seconds"], bool):
-            body["wait_seconds"] = min(body["wait_seconds"], _LONGEST_POLL_SECONDS)
-    # For JSON Schema 5.0 is an integer; for this API it is none.
-    case.body = body = _without_integral_floats(body)
+        body["wait_seconds"] = _LONGEST_POLL_SECONDS
     if case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE:
+        if isinstance(body, dict):
+            # For JSON Schema 5.0 is an integer; for this API it is none.
+            case.body = body = _without_integral_floats(body)
         for name in _KEYS.intersection(case.headers):
             # One key is for one request.
             case.headers[name] = f"{case.headers[name][:200]}{next(_numbers)}"
@@ -50,7 +52,7 @@ def _without_integral_floats(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _repair_list(case: Case) -> None:
+def _repair_list(case: Case[Any]) -> None:
     query = case.query
     # A cursor is what this API gave out for the same filters, and stands instead of an offset.
     query.pop("cursor", None)

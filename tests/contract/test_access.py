@@ -40,9 +40,7 @@ OPERATIONS: dict[str, tuple[str, Callable[[Api, str], Reply]]] = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_each_operation_needs_its_scope(
-    api: Api, scoped: dict[str, Api], operation: str
-) -> None:
+def test_each_operation_needs_its_scope(api: Api, scoped: dict[str, Api], operation: str) -> None:
     """With another scope alone it is a 403 that names the missing one; with its own it is not."""
     needed, call = OPERATIONS[operation]
     made = api.create()["id"]
@@ -149,8 +147,7 @@ def test_the_audit_trail_says_what_happened_when_and_by_whom(
     trail = api.events(made)
     # then
     assert all(
-        set(event)
-        >= {"position", "version", "type", "recorded_at", "actor", "request_id", "data"}
+        set(event) >= {"position", "version", "type", "recorded_at", "actor", "request_id", "data"}
         for event in trail
     )
     assert [event["type"] for event in trail] == [

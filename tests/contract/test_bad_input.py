@@ -24,7 +24,20 @@ BAD_QUERIES: list[tuple[Query, str]] = [
     *(
         ({name: value}, name)
         for name in ("limit", "offset")
-        for value in ("abc", "5.0", "-1", "", " 5", "+5", "1e1", "0x5", "٥", "9" * 30, "5,0", "NaN")
+        for value in (
+            "abc",
+            "5.0",
+            "-1",
+            "",
+            " 5",
+            "+5",
+            "1e1",
+            "0x5",
+            "\N{ARABIC-INDIC DIGIT FIVE}",
+            "9" * 30,
+            "5,0",
+            "NaN",
+        )
     ),
     ({"limit": "0"}, "limit"),
     ({"limit": "101"}, "limit"),
@@ -98,7 +111,10 @@ def test_every_operation_refuses_a_parameter_it_does_not_know(
 # --------------------------------------------------------------------------------------------- body
 
 JOB: dict[str, Any] = {"job_name": "n", "command": "true"}
-NO_TEXT = (5, None, True, ["x"], {"a": 1})
+NO_TEXT: tuple[Any, ...] = (5, None, True, ["x"], {"a": 1})
+NO_COMMAND: tuple[Any, ...] = (5, None, {}, "", "  ", [], [""], [1])
+NO_VARIABLES: tuple[Any, ...] = ([], "A=1", {"A=B": "1"}, {"": ""})
+NO_CLAIM: tuple[Any, ...] = ("agent", [], 1)
 BAD_JOBS: list[tuple[Any, str]] = [
     ({"command": "true"}, "job_name"),
     ({"job_name": "n"}, "command"),
@@ -107,7 +123,7 @@ BAD_JOBS: list[tuple[Any, str]] = [
     (None, "body"),
     *((JOB | {"job_name": value}, "job_name") for value in (*NO_TEXT, "", "x" * 201)),
     *((JOB | {"job_name": f"a{letter}b"}, "job_name") for letter in "\0\n\x1b\x7f"),
-    *((JOB | {"command": value}, "command") for value in (5, None, {}, "", "  ", [], [""], [1])),
+    *((JOB | {"command": value}, "command") for value in NO_COMMAND),
     (JOB | {"command": "echo\0"}, "command"),
     (JOB | {"command": ["echo", "\0"]}, "command"),
     (JOB | {"command": "x" * 100_001}, "command"),
@@ -126,17 +142,14 @@ BAD_JOBS: list[tuple[Any, str]] = [
     ),
     *((JOB | {"pinned_agent_id": value}, "pinned_agent_id") for value in ("", "a/b", "\0", 7)),
     *((JOB | {"working_dir": value}, "working_dir") for value in ("", "\0", 5, "x" * 4097)),
-    *(
-        (JOB | {"environment": value}, "environment")
-        for value in ([], "A=1", {"A=B": "1"}, {"": ""})
-    ),
+    *((JOB | {"environment": value}, "environment") for value in NO_VARIABLES),
     (JOB | {"environment": {"A": 1}}, "environment"),
     (JOB | {"environment": {"1A": "x"}}, "environment"),
     (JOB | {"environment": {"A": "a\0"}}, "environment.A"),
     (JOB | {"secrets": ["A"]}, "secrets"),
     (JOB | {"secrets": "A", "environment": {"A": "123456"}}, "secrets"),
     (JOB | {"secrets": ["A"], "environment": {"A": "open-1"}, "command": "x open-1"}, "secrets"),
-    *((JOB | {"claim": value}, "claim") for value in ("agent", [], 1)),
+    *((JOB | {"claim": value}, "claim") for value in NO_CLAIM),
     (JOB | {"claim": {}}, "claim.agent_id"),
     (JOB | {"claim": {"agent_id": "a b"}}, "claim.agent_id"),
     (JOB | {"claim": {"agent_id": "a", "lease": 1}}, "claim.lease"),

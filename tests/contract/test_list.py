@@ -1,4 +1,4 @@
-"""The list: filters, order and pages, each compared with a plain filter over everything there is."""
+"""The list: filters, order and pages, compared with a plain filter over everything there is."""
 
 import itertools
 from collections.abc import Callable
@@ -134,7 +134,7 @@ def test_limit_and_offset_cut_the_same_order_anywhere(
 
 
 def test_newest_come_first_by_time_of_creation(known: Known) -> None:
-    """Order is the order of ids, which is that of `created_at`; a late record stands in its place."""
+    """The order of ids is that of `created_at`; a late record stands in its place."""
     assert ids(known) == sorted(ids(known), reverse=True)
     moments = [seen["created_at"] for seen in known]
     assert moments == sorted(moments, reverse=True)

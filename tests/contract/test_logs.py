@@ -56,7 +56,7 @@ def test_a_gap_is_refused_with_the_expected_offset(api: Api) -> None:
 
 
 def test_bytes_that_were_left_out_are_marked(api: Api) -> None:
-    """`skip_to` is used once a stream: the JSON marks the cut, the raw bytes name it in a header."""
+    """`skip_to`, once a stream: the JSON marks the cut, the raw bytes name it in a header."""
     held = api.start()
     held.append(b"head").ok()
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_no_byte_of_a_log_is_lost_or_changed(api: Api) -> None:
 
 @pytest.fixture(scope="module")
 def logged(api: Api) -> Held:
-    """An ended execution that has written ten lines, `0 \\n` … `9 \\n`."""
+    """An ended execution that has written ten lines of three bytes, from 0 to 9."""
     held = api.start()
     held.append(b"".join(b"%d \n" % number for number in range(10))).ok()
     held.complete(outcome="exited", exit_code=0).ok()

@@ -73,7 +73,9 @@ def test_a_claim_id_whose_execution_has_ended_is_refused(api: Api) -> None:
 def test_reports_need_the_lease_token(api: Api, rest: str) -> None:
     """Missing: 400 that names the header. Made up, cut, another's: 409 `lease_lost`."""
     held, other = api.start(), api.start()
-    payload = {} if "logs" in rest else {"payload": {"outcome": "exited", "exit_code": 0}}
+    payload: dict[str, Any] = {"payload": {"outcome": "exited", "exit_code": 0}}
+    if "logs" in rest:
+        payload = {}
     if rest == "/heartbeat":
         payload = {"payload": {}}
 

@@ -4,8 +4,9 @@ import dataclasses
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
-from domain import errors
-from domain.commands import ConfirmCancel, Lose, TimeOut
+from domain import commands, errors
+from domain.commands import Command, ConfirmCancel, Lose, TimeOut
+from store.work import ClaimNext
 
 AGENTS: Final = ("host-1", "host-2")
 Giving: TypeAlias = type[Lose | TimeOut | ConfirmCancel]
@@ -120,8 +121,8 @@ class Model:
         everyone = list(self.known.values())
         return everyone[number % len(everyone)] if everyone else None
 
-    def apply(self, asked: Asked, subject: UUID, new_id: UUID, command_id: UUID) -> Verdict:
-        """Do what is asked of `subject`; a retry makes `new_id`."""
+    def apply(self, asked: Asked, subject: UUID, command: Command | ClaimNext) -> Verdict:
+        """Do what is asked of `subject`; the ids are those of `command`."""
         key = getattr(asked, "key", None)
         said = self._said(asked, subject)
         if key is not None:
@@ -131,7 +132,7 @@ class Model:
                 if before != said:
                     return Verdict(errors.IdempotencyMismatch)
                 return Verdict(subject=answer, replayed=True)
-        verdict = self._judge(asked, subject, new_id, command_id)
+        verdict = self._judge(asked, subject, command)
         if key is not None and verdict.subject is not None:
             self._answers[key] = (said, verdict.subject)
         return verdict
@@ -145,23 +146,23 @@ class Model:
             case _:
                 return (type(asked), subject)
 
-    def _judge(self, asked: Asked, subject: UUID, new_id: UUID, command_id: UUID) -> Verdict:
+    def _judge(self, asked: Asked, subject: UUID, command: Command | ClaimNext) -> Verdict:
         if isinstance(asked, Create):
-            return self._create(asked, subject, command_id)
+            return self._create(asked, subject, command.command_id)
         if isinstance(asked, Claim):
-            return self._claim(asked, command_id)
+            return self._claim(asked, command.command_id)
         one = self.known.get(subject)
         if one is None:
             return Verdict(errors.ExecutionNotFound)
-        match asked:
-            case Complete():
-                return self._complete(one, asked)
-            case Cancel():
-                return self._cancel(one)
-            case Retry():
+        match asked, command:
+            case Complete(), commands.Complete(fence=fence):
+                return self._complete(one, asked, fence)
+            case Retry(), commands.Retry(new_id=new_id):
                 return self._retry(one, new_id)
-            case GiveUp():
+            case GiveUp(), _:
                 return self._give_up(one, asked)
+            case _:
+                return self._cancel(one)
 
     def _create(self, asked: Create, subject: UUID, command_id: UUID) -> Verdict:
         one = self.known.get(subject)
@@ -192,8 +193,8 @@ class Model:
         one.status, one.fence = "running", command_id
         return self._done(one)
 
-    def _complete(self, one: Known, asked: Complete) -> Verdict:
-        if one.fence is None or not asked.right_lease:
+    def _complete(self, one: Known, asked: Complete, fence: UUID) -> Verdict:
+        if one.fence != fence:
             return Verdict(errors.LeaseLost)
         said = (asked.outcome, asked.exit_code)
         if one.status != "running":

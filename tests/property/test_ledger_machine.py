@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 import uvloop
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -29,7 +29,6 @@ from tests.support import invariants
 from tests.support.ledgers import SECRET, Desk, running_ledger
 from tests.support.postgres import Postgres
 
-_Refusing: TypeAlias = errors.Refusal
 _KEYS: Final = st.none() | st.sampled_from(["k1", "k2", "k3"])
 _TARGETS: Final = st.integers(0, 11)
 _SLOTS: Final = [UUID(f"01900000-0000-7000-8000-00000000010{n}") for n in range(4)]
@@ -62,7 +61,7 @@ _ANYTHING: Final = st.one_of(_CREATES, _CLAIMS, _COMPLETES, _CANCELS, _RETRIES, 
 
 def _seen(answer: Done | BaseException) -> Verdict:
     """What the ledger answered, as the model says it."""
-    if isinstance(answer, _Refusing):
+    if isinstance(answer, errors.Refusal):
         return Verdict(type(answer))
     if isinstance(answer, BaseException):
         raise answer
@@ -141,9 +140,7 @@ class _Machine(RuleBasedStateMachine):
         answers = self._runner.run(self._hand_in([work for work, _ in works]))
         self._model.begin()
         for one, (work, subject), answer in zip(asked, works, answers, strict=True):
-            command = work.command
-            new_id = command.new_id if isinstance(command, commands.Retry) else subject
-            expected = self._model.apply(one, subject, new_id, command.command_id)
+            expected = self._model.apply(one, subject, work.command)
             assert _seen(answer) == expected, one
 
     async def _hand_in(self, works: list[Work]) -> list[Done | BaseException]:
@@ -184,17 +181,68 @@ def _report(desk: Desk, subject: UUID, fence: UUID | None, asked: Complete) -> W
     )
 
 
+_SETTINGS: Final = settings(
+    max_examples=70,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
 def test_the_ledger_is_its_model(postgres: Postgres) -> None:
     """Whatever is asked, one after the other or at once, the ledger answers as its model says."""
     _Machine.postgres = postgres
-    run_state_machine_as_test(
-        _Machine,
-        settings=settings(
-            max_examples=int(__import__("os").environ.get("EX", 60)),
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[__import__("hypothesis").Phase.generate],
-            report_multiple_bugs=False,
-        ),
-    )
+    run_state_machine_as_test(_Machine, settings=_SETTINGS)
+
+
+_OF_ONE_STREAM: Final = st.lists(
+    st.one_of(_COMPLETES, _CANCELS, _RETRIES, _GIVE_UPS), min_size=1, max_size=6
+)
+
+
+@settings(_SETTINGS, max_examples=25)
+@given(plans=st.lists(_OF_ONE_STREAM, min_size=2, max_size=12))
+def test_independent_streams_do_not_hear_each_other(
+    postgres: Postgres, plans: list[list[Asked]]
+) -> None:
+    """What is asked of many executions at once is answered as if each were alone."""
+    at_once, in_turn = [
+        asyncio.run(_verdicts(postgres, plans, at_once=at_once)) for at_once in (True, False)
+    ]
+
+    assert at_once == in_turn
+
+
+async def _verdicts(
+    postgres: Postgres, plans: list[list[Asked]], *, at_once: bool
+) -> list[list[tuple[type[Exception] | None, str | None, bool, bool]]]:
+    database = postgres.fresh()
+    async with running_ledger(database, sweep_seconds=3600) as ledger:
+        desk = Desk(ledger)
+        talks = [_talk(desk, number, plan) for number, plan in enumerate(plans)]
+        heard = await asyncio.gather(*talks) if at_once else [await talk for talk in talks]
+    invariants.check(database.owner, secrets=[SECRET])
+    postgres.drop(database)
+    return heard
+
+
+async def _talk(
+    desk: Desk, number: int, plan: list[Asked]
+) -> list[tuple[type[Exception] | None, str | None, bool, bool]]:
+    """Ask all of a plan of one execution, one after the other."""
+    state = await desk.begun()
+    heard = []
+    for asked in plan:
+        match asked:
+            case Complete():
+                work = _report(desk, state.id, state.fence if asked.right_lease else None, asked)
+            case Retry():
+                work = desk.retry(state.id, key=asked.key and f"{asked.key} of {number}")
+            case GiveUp():
+                work = desk.give_up(asked.kind, state.id)
+            case _:
+                work = desk.cancel(state.id)
+        (answer,) = await asyncio.gather(desk.do(work), return_exceptions=True)
+        seen = _seen(answer)
+        heard.append((seen.refused, seen.status, seen.changed, seen.replayed))
+    return heard

@@ -131,7 +131,7 @@ class Api:
     # ------------------------------------------------------------------------------------- steps
 
     def create(self, **fields: Any) -> dict[str, Any]:
-        """Create a pending execution; pinned to an agent that never comes, unless told otherwise."""
+        """Create a pending execution; unless told otherwise, for an agent that never comes."""
         body = {"job_name": fresh("job"), "command": "true", "pinned_agent_id": fresh("nobody")}
         return dict(self.post("", body | fields).ok(201).json())
 
@@ -205,6 +205,14 @@ class Api:
     def until_ended(self, execution: str, seconds: float = SECONDS) -> dict[str, Any]:
         """Wait until the execution is final; return it."""
         return self.until(execution, lambda found: found["status"] in ENDED, seconds)
+
+
+def waiting_claims(api: Api) -> int:
+    """How many claims wait for work, by /metrics."""
+    lines = api.request("GET", "/metrics").ok().body.decode().splitlines()
+    counts = [line.split()[-1] for line in lines if line.startswith("cronledger_claims_waiting ")]
+    assert len(counts) == 1
+    return int(float(counts[0]))
 
 
 REPORTS: Final[dict[str, dict[str, Any]]] = {

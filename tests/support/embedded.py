@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from store.embedded import EmbeddedServer, find_binaries
-from store.postgres_programs import Account
+from store.postgres_programs import Account, choose_account, within_reach
 
 SECONDS = 20.0
 REPOSITORY = Path(__file__).parents[2]
@@ -40,6 +40,14 @@ def _memory() -> Path | None:
         if has_room and not found.f_flag & os.ST_NOEXEC and os.access(path, os.W_OK):
             return path
     return None
+
+
+def programs_in_reach(folder: Path) -> Path:
+    """PostgreSQL's programs, or a copy in the folder if ours are closed to the server's user.
+
+    So they are for root whose checkout lies in its own home.
+    """
+    return within_reach(find_binaries(None), choose_account(()), folder)
 
 
 @contextlib.contextmanager

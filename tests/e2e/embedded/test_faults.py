@@ -11,13 +11,14 @@ import psycopg
 import pytest
 
 from store import embedded
-from store.embedded import EmbeddedError, EmbeddedServer, HomeInUseError, find_binaries
+from store.embedded import EmbeddedError, EmbeddedServer, HomeInUseError
 from tests.support.embedded import (
     SECONDS,
     account_of,
     ends_within_deadline,
     owner_process,
     pid_from,
+    programs_in_reach,
     query,
     remember,
     watcher_of,
@@ -163,7 +164,7 @@ def test_stop_and_start_after_the_postmaster_was_killed(server: EmbeddedServer) 
 
 def test_a_half_made_cluster_is_never_used(top: Path) -> None:
     """The owner dies in the middle of initdb: the next start makes a whole cluster."""
-    real, programs, reached = find_binaries(None), top / "bin", top / "reached"
+    real, programs, reached = programs_in_reach(top / "real"), top / "bin", top / "reached"
     programs.mkdir()
     (programs / "postgres").symlink_to(real / "postgres")
     (programs / "initdb").write_text(f"""#!/bin/sh
@@ -208,7 +209,7 @@ def test_a_server_started_by_hand_is_left_alone(server: EmbeddedServer) -> None:
     data = Path(query(server, "SHOW data_directory"))
     server.stop()
     user = account_of(data).spawn_options()
-    program = str(find_binaries(None) / "postgres")
+    program = str(programs_in_reach(data.parent) / "postgres")
     words = [program, "-D", str(data), "-c", "listen_addresses=", "-k", str(data)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL, **user) as foreign:
         try:

@@ -1,0 +1,50 @@
+"""A server with short periods, and an agent, for all end-to-end tests of a run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import invariants
+from tests.support.agents import AgentProcess, running_agent
+from tests.support.embedded import open_folder
+from tests.support.server import ServerProcess, running_server
+from tests.support.tokens import owner_conninfo
+
+QUICK = {
+    "CRONLEDGER_LEASE_SECONDS": "3",
+    "CRONLEDGER_HEARTBEAT_SECONDS": "1",
+    "CRONLEDGER_TIMEOUT_GRACE_SECONDS": "1",
+    "CRONLEDGER_CANCEL_SECONDS": "3",
+    "CRONLEDGER_SWEEP_SECONDS": "0.1",
+}
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[ServerProcess]:
+    """A server that gives up soon on agents that say nothing."""
+    with running_server(settings=QUICK) as started:
+        yield started
+
+
+@pytest.fixture
+def quick(shared_server: ServerProcess) -> Iterator[ServerProcess]:
+    """That server; after each test every invariant must hold."""
+    yield shared_server
+    invariants.check(owner_conninfo(shared_server))
+    assert "Traceback" not in shared_server.stderr
+
+
+@pytest.fixture(scope="session")
+def agent(shared_server: ServerProcess) -> Iterator[AgentProcess]:
+    """An agent of that server."""
+    with running_agent(shared_server) as started:
+        yield started
+        assert "unexpected" not in started.stderr
+
+
+@pytest.fixture
+def top() -> Iterator[Path]:
+    """An empty folder that commands and servers of other users can enter."""
+    with open_folder() as path:
+        yield path

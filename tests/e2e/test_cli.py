@@ -1,0 +1,132 @@
+"""The client commands against a real server: tables for people, JSON for programs, exit codes."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.agents import cronledger
+from tests.support.calls import Held, fresh
+from tests.support.server import ServerProcess
+
+NOT_THERE = "exec_01k00000000000000000000000"
+
+
+def said(quick: ServerProcess, *words: str, code: int = 0) -> str:
+    """What a command prints; its exit code must be the one expected."""
+    done = cronledger(quick, *words)
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert (done.stderr != b"") == (code != 0)
+    return done.stdout.decode()
+
+
+def told(quick: ServerProcess, *words: str) -> Any:
+    """What a command prints with --json."""
+    return json.loads(said(quick, *words, "--json"))
+
+
+@pytest.fixture
+def failed(quick: ServerProcess) -> Held:
+    """An execution that has failed, with output on both streams."""
+    held = quick.api.start()
+    held.append(b"one\ntwo\nthree \xff\n").ok()
+    held.append(b"no luck\n", stream="stderr").ok()
+    held.complete(outcome="exited", exit_code=3).ok()
+    return held
+
+
+def test_list_shows_what_the_api_lists(quick: ServerProcess, failed: Held) -> None:
+    """A table with the id and the status; --json is the server's own answer; filters narrow it."""
+    job = failed.execution["job_id"]
+    table = said(quick, "list", "--job-id", job)
+    assert failed.id in table
+    assert "failed" in table
+    page = told(quick, "list", "--job-id", job, "--status", "failed", "--limit", "5")
+    assert page == quick.api.get("", {"job_id": job, "status": "failed", "limit": 5}).json()
+    assert told(quick, "list", "--job-id", job, "--status", "success")["data"] == []
+    assert failed.id not in said(quick, "list", "--job-id", fresh("other"))
+
+
+def test_get_and_events_show_one_execution(quick: ServerProcess, failed: Held) -> None:
+    """People read the facts, programs get the object."""
+    shown = said(quick, "get", failed.id)
+    for fact in (failed.id, "failed, exit code 3", "no luck", "two"):
+        assert fact in shown
+    assert told(quick, "get", failed.id) == quick.api.one(failed.id)
+    assert "execution.completed" in said(quick, "events", failed.id)
+    assert told(quick, "events", failed.id)["data"] == quick.api.events(failed.id)
+
+
+def test_logs_are_raw_bytes(quick: ServerProcess, failed: Held) -> None:
+    """Byte for byte, either stream, or the last lines."""
+    assert cronledger(quick, "logs", failed.id).stdout == b"one\ntwo\nthree \xff\n"
+    assert cronledger(quick, "logs", failed.id, "--stream", "stderr").stdout == b"no luck\n"
+    assert cronledger(quick, "logs", failed.id, "--tail", "1").stdout == b"three \xff\n"
+
+
+def test_retry_and_cancel_do_what_they_say(quick: ServerProcess, failed: Held) -> None:
+    """Retry makes a new execution, cancel ends it; both tell its id."""
+    new = told(quick, "retry", failed.id)
+    assert (new["retry_of"], new["triggered_by"]) == (failed.id, "retry")
+    assert new["id"] in said(quick, "cancel", new["id"])
+    assert quick.api.one(new["id"])["status"] == "canceled"
+    other = said(quick, "retry", failed.id).split()[0]
+    assert quick.api.one(other)["retry_of"] == failed.id
+    assert told(quick, "cancel", other)["status"] == "canceled"
+
+
+def test_exit_codes_tell_why(quick: ServerProcess, failed: Held) -> None:
+    """1 refused, 2 usage, 3 unreachable, 4 not authorised, each with a sentence."""
+    assert said(quick, "get", NOT_THERE, code=1) == ""
+    assert said(quick, "cancel", failed.id, code=1) == ""
+    assert said(quick, "list", "--limit", "101", code=1) == ""
+    for words in (("list", "--status", "broken"), ("get",), ("nonsense",), ("exec", "--job", "x")):
+        assert said(quick, *words, code=2) == ""
+    away = cronledger(quick, "list", settings={"CRONLEDGER_URL": "http://127.0.0.1:9"})
+    assert (away.returncode, away.stdout) == (3, b"")
+    assert b"127.0.0.1:9" in away.stderr
+    for settings in ({"CRONLEDGER_TOKEN": "clk_wrong"}, {"CRONLEDGER_HOME": "/nonexistent"}):
+        settings |= {"CRONLEDGER_URL": quick.url}
+        refused = cronledger(quick, "list", settings=settings)
+        assert (refused.returncode, refused.stdout) == (4, b"")
+        assert b"CRONLEDGER_TOKEN" in refused.stderr
+
+
+def test_a_token_is_made_listed_and_revoked(quick: ServerProcess) -> None:
+    """Create prints only the token; list never shows it; after revoke it opens nothing."""
+    name = fresh("token")
+    words = ("--name", name, "--scope", "read", "--scope", "agent", "--agent-id", "a1")
+    made = cronledger(quick, "token", "create", *words, "--expires-in-days", "7")
+    assert made.returncode == 0
+    secret = made.stdout.decode().strip()
+    assert made.stdout.decode() == secret + "\n"
+    assert secret.startswith("clk_")
+    assert secret not in made.stderr.decode()
+    client = quick.api.with_token(secret)
+    client.get().ok()
+    client.post("", {"job_name": "n", "command": "c"}).ok(403)
+    (row,) = [one for one in told(quick, "token", "list") if one["name"] == name]
+    assert (row["scopes"], row["agent_id"], row["state"]) == ("agent,read", "a1", "active")
+    assert row["expires_at"]
+    table = said(quick, "token", "list")
+    assert name in table
+    assert secret not in table
+    assert cronledger(quick, "token", "revoke", row["id"]).returncode == 0
+    client.get().ok(401)
+    assert said(quick, "token", "revoke", "tok_none", code=1) == ""
+    (row,) = [one for one in told(quick, "token", "list") if one["name"] == name]
+    assert row["state"] == "revoked"
+
+
+def test_a_token_with_an_empty_scope_or_name_is_refused(quick: ServerProcess) -> None:
+    """Usage errors are exit code 2 and make nothing."""
+    before = {token["id"] for token in told(quick, "token", "list")}
+    for words in (
+        ("token", "create", "--name", "x"),
+        ("token", "create", "--name", "x", "--scope", "all"),
+        ("token", "create", "--name", "x", "--scope", "read", "--expires-in-days", "0"),
+        ("token",),
+    ):
+        assert said(quick, *words, code=2) == ""
+    assert {token["id"] for token in told(quick, "token", "list")} == before

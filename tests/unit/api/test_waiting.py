@@ -1,0 +1,132 @@
+"""Who waits is woken by news for them, and no news is lost on the way."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from api.waiting import CancelWait, ClaimWait, Waiting
+from store.work import Notice
+
+pytestmark = pytest.mark.anyio
+ONE, OTHER = UUID(int=1), UUID(int=2)
+
+
+def _notice(**news: object) -> Notice:
+    return Notice(sender="me", position=1, **news)  # type: ignore[arg-type]
+
+
+async def _woken(*places: ClaimWait | CancelWait) -> list[bool]:
+    """Which of these have news by now; nobody waits for any that is still to come."""
+    return [place._event.is_set() for place in places]
+
+
+async def test_one_execution_wakes_one_claim() -> None:
+    """The claim that waits longest is woken, and only that."""
+    waiting = Waiting()
+    with waiting.claim("a") as first, waiting.claim("b") as second:
+        waiting.hear(_notice(pending=[None]))
+
+        assert await _woken(first, second) == [True, False]
+        assert waiting.claims == 2
+
+
+async def test_as_many_claims_are_woken_as_there_is_work() -> None:
+    """Two executions wake two claims; a third stays asleep."""
+    waiting = Waiting()
+    with waiting.claim("a") as first, waiting.claim("b") as second, waiting.claim("c") as third:
+        waiting.hear(_notice(pending=[None, None]))
+
+        assert await _woken(first, second, third) == [True, True, False]
+
+
+async def test_a_pin_wakes_its_agent() -> None:
+    """Work for one agent alone wakes that agent, wherever it stands in the queue."""
+    waiting = Waiting()
+    with waiting.claim("a") as first, waiting.claim("b") as second:
+        waiting.hear(_notice(pending=["b", "c"]))
+
+        assert await _woken(first, second) == [False, True]
+
+
+@pytest.mark.parametrize("pin", [None, "a"])
+async def test_news_that_was_not_used_goes_to_the_next(pin: str | None) -> None:
+    """A claim that leaves with news in its hand (its client went away) hands it on."""
+    waiting = Waiting()
+    with waiting.claim("a") as second:
+        with waiting.claim("b" if pin is None else "a") as leaving:
+            leaving._event.set()
+
+        assert await _woken(second) == [True]
+
+
+async def test_a_claim_that_leaves_without_news_wakes_nobody() -> None:
+    """Timing out is no news."""
+    waiting = Waiting()
+    with waiting.claim("a") as second:
+        with waiting.claim("b") as leaving:
+            assert not await leaving.news(0.001)
+
+        assert await _woken(second) == [False]
+    assert waiting.claims == 0
+
+
+async def test_news_before_the_wait_is_not_missed() -> None:
+    """What comes between the first look and the wait is heard at once; once heard it is over."""
+    waiting = Waiting()
+    with waiting.claim("a") as place:
+        waiting.hear(_notice(pending=[None]))
+
+        assert await place.news(30)
+        assert not await place.news(0.001)
+
+
+async def test_news_during_the_wait_ends_it() -> None:
+    """A waiting claim is woken by what is heard meanwhile."""
+    waiting = Waiting()
+    with waiting.claim("a") as place:
+        waiter = asyncio.create_task(place.news(30))
+        await asyncio.sleep(0)
+        waiting.hear(_notice(pending=["a"]))
+
+        assert await asyncio.wait_for(waiter, 5)
+
+
+@pytest.mark.parametrize("news", ["cancel_requested", "ended"])
+async def test_a_heartbeat_hears_of_its_execution(news: str) -> None:
+    """A cancel or an end wakes who listens to that execution, all of them, and nobody else."""
+    waiting = Waiting()
+    with waiting.cancel(ONE) as one, waiting.cancel(ONE) as same, waiting.cancel(OTHER) as other:
+        waiting.hear(_notice(**{news: [ONE]}))
+
+        assert await _woken(one, same, other) == [True, True, False]
+
+
+async def test_too_much_news_wakes_everyone() -> None:
+    """When a notice could not name everything, everyone looks again."""
+    waiting = Waiting()
+    with waiting.claim("a") as claim, waiting.cancel(ONE) as ear:
+        waiting.hear(_notice(overflow=True))
+
+        assert await _woken(claim, ear) == [True, True]
+
+
+async def test_a_stop_ends_every_wait() -> None:
+    """When the server goes down nobody waits any longer, and a new wait ends before it begins."""
+    waiting = Waiting()
+    with waiting.claim("a") as claim, waiting.cancel(ONE) as ear:
+        waits = [asyncio.create_task(place.news(30)) for place in (claim, ear)]
+        await asyncio.sleep(0)
+        waiting.stop()
+
+        assert await asyncio.wait_for(asyncio.gather(*waits), 5) == [False, False]
+        assert not await claim.news(30)
+
+
+async def test_nothing_is_kept_of_those_who_left() -> None:
+    """The queues are empty when the last one has gone."""
+    waiting = Waiting()
+    with waiting.claim("a"), waiting.cancel(ONE):
+        pass
+
+    assert (waiting.claims, dict(waiting._cancels)) == (0, {})
