@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -189,6 +190,7 @@ _SETTINGS: Final = settings(
 )
 
 
+@pytest.mark.timeout(600)  # only to make a failure small; without one it takes seconds
 def test_the_ledger_is_its_model(postgres: Postgres) -> None:
     """Whatever is asked, one after the other or at once, the ledger answers as its model says."""
     _Machine.postgres = postgres
