@@ -271,7 +271,11 @@ class Appender:
             connection = await AsyncConnection.connect(
                 self._conninfo, autocommit=True, connect_timeout=2
             )
-            await connection.execute(_PLANNING)
+            try:
+                await connection.execute(_PLANNING)
+            except BaseException:
+                await connection.close()
+                raise
             self._trips = RoundTrips(connection)
             await self._trips.prepare(_STATEMENTS | {b"project": self._projection.statement})
         return self._trips

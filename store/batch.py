@@ -41,7 +41,7 @@ class KnownEvent(Struct, frozen=True):
     schema_version: int
     occurred_at: datetime
     command_id: UUID
-    payload: str
+    payload: bytes
 
 
 class KeptAnswer(Struct, frozen=True):

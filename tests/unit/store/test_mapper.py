@@ -94,7 +94,7 @@ def test_an_event_of_a_newer_version_is_read_if_its_shape_allows() -> None:
         mapper.decode("execution.started", 2, b'{"type":"execution.started","slot":4}')
 
 
-def _known(version: int, event_type: str, payload: str) -> KnownEvent:
+def _known(version: int, event_type: str, payload: bytes) -> KnownEvent:
     return msgspec.convert(
         {
             "stream_id": ONE,
@@ -116,7 +116,7 @@ def test_an_unreadable_event_blocks_its_stream(asked: str) -> None:
         now=datetime(2026, 1, 31, tzinfo=UTC),
         transaction="1",
         head=None,
-        events=[_known(1, "execution.paused", "{}")],
+        events=[_known(1, "execution.paused", b"{}")],
         answers=[],
         candidates=[],
     )
@@ -132,16 +132,16 @@ def test_an_unreadable_event_blocks_its_stream(asked: str) -> None:
 def test_unreadable_streams_do_not_touch_the_others() -> None:
     """Of two streams, the broken one is named with its reason and the other is folded."""
     other = UUID(int=6)
-    started = '{"type":"execution.started","agent_id":"host-1"}'
+    started = b'{"type":"execution.started","agent_id":"host-1"}'
     created = (
-        '{"type":"execution.created","job_id":"j","configuration":{"bytes":1,"sha256":"00"},'
-        '"triggered_by":"manual","timeout_seconds":null,"attempt":1,"root_id":'
-        '"00000000-0000-0000-0000-000000000006"}'
+        b'{"type":"execution.created","job_id":"j","configuration":{"bytes":1,"sha256":"00"},'
+        b'"triggered_by":"manual","timeout_seconds":null,"attempt":1,"root_id":'
+        b'"00000000-0000-0000-0000-000000000006"}'
     )
     good = [_known(1, "execution.created", created), _known(2, "execution.started", started)]
     rows = [msgspec.structs.replace(row, stream_id=other) for row in good]
 
-    states, unreadable = batch.known_histories([_known(1, "execution.paused", "{}"), *rows])
+    states, unreadable = batch.known_histories([_known(1, "execution.paused", b"{}"), *rows])
 
     assert set(unreadable) == {ONE}
     state = states[other]
