@@ -37,7 +37,7 @@ _STATEMENTS: Final = {
     b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
     b"rollback": "ROLLBACK",
-    b"status": "SELECT pg_xact_status($1::xid8)",
+    b"settle": sql.named("settle_commit"),
 }
 # Every statement here is a handful of index lookups: planned once, and never, for want of
 # statistics, as a scan of all history.
@@ -235,35 +235,45 @@ class Appender:
                 trips.send(b"commit")
                 await trips.answers()
         except (psycopg.OperationalError, OSError, TimeoutError) as error:
-            await self._settle(read.transaction, error)
+            await self._settle(bench, error)
         # At this point the events, the read model and the answers are durable.
         self.counters.events += bench.head.position - (read.head.position if read.head else 0)
         self._on_commit(bench.notice)
 
-    async def _settle(self, transaction: str, error: Exception) -> None:
-        """Find out what became of a commit whose answer was lost. Never guess."""
+    async def _settle(self, bench: Bench, error: Exception) -> None:
+        """Find out what became of a commit whose answer was lost. Never guess.
+
+        The lock is free once the lost transaction has ended, however it did; then its last event
+        is there or is not, and its hash says whether it is ours. A transaction id would not do:
+        one that a crash forgot is given again to another.
+        """
         _log.warning("the database was lost while committing: %s", str(error).strip())
-        try:
+        if not bench.changed:
+            # Only answers to repeated requests were to be kept, which leave no trace in the log.
+            await self._disconnect()
+            raise OutcomeUnknown from error
+        committed: bool | None = None
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_SECONDS):
-                while True:
+                while committed is None:
                     await self._disconnect()
                     with contextlib.suppress(psycopg.Error, OSError):
-                        status = await self._status(transaction)
-                        if status != b"in progress":
-                            break
+                        committed = await self._is_there(bench.head)
+                        break
                     await asyncio.sleep(0.1)
-        except TimeoutError:
+        if committed is None:
             raise OutcomeUnknown from error
-        if status is None:  # so long ago that the database has forgotten
-            raise OutcomeUnknown from error
-        if status != b"committed":
+        if not committed:
             raise Unavailable from error
 
-    async def _status(self, transaction: str) -> bytes | None:
+    async def _is_there(self, head: Head) -> bool:
         trips = await self._connected()
-        trips.send(b"status", (transaction.encode(),))
-        (found,) = await trips.answers()
-        return found.get_value(0, 0)
+        trips.send(b"begin")
+        trips.send(b"lock")
+        trips.send(b"settle", (str(head.position).encode(), head.leaf_hash.hex().encode()))
+        trips.send(b"rollback")
+        _, _, found, _ = await trips.answers()
+        return found.ntuples == 1
 
     async def _connected(self) -> RoundTrips:
         if self._trips is None or self._trips.closed:

@@ -68,7 +68,6 @@ class BatchRead(Struct, frozen=True):
     """What was read under the lock (sql/read_batch.sql)."""
 
     now: datetime
-    transaction: str
     head: Head | None
     events: list[KnownEvent]
     answers: list[KeptAnswer]

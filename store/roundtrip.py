@@ -14,6 +14,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import AsyncConnection, errors, pq
 
+_LOOK_SECONDS: Final = 0.5
 _DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -32,6 +33,17 @@ class RoundTrips:
         self._socket = os.dup(self._pg.socket)
         # Registered once: to come and go with every answer would cost two system calls each.
         self._loop.add_reader(self._socket, self._readable)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Look by ourselves, twice a second: the loop may not tell of a connection's end.
+
+        libuv ends a watch when the socket reports an error, as it does when the peer dies with our
+        request unread: its last words would be read, and its end never be heard.
+        """
+        if not self._broken:
+            self._readable()
+            self._loop.call_later(_LOOK_SECONDS, self._look_again)
 
     async def close(self) -> None:
         """Disconnect; harmless if repeated."""

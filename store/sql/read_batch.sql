@@ -25,7 +25,6 @@ WITH candidates AS MATERIALIZED (
 )
 SELECT json_build_object(
     'now', clock_timestamp(),
-    'transaction', pg_current_xact_id()::text,
     'head', (SELECT json_build_object(
                 'position', position, 'commit_number', commit_number, 'recorded_at', recorded_at,
                 'leaf_hash', encode(leaf_hash, 'base64'))

@@ -246,18 +246,18 @@ async def test_an_outcome_that_cannot_be_found_is_said_to_be_unknown(
 ) -> None:
     """If the database stays away the outcome is unknown; the key tells it later."""
     _Cut(monkeypatch, after=True)
-    status = desk.ledger.appender._status
+    is_there = desk.ledger.appender._is_there
 
-    async def away(*_: object) -> bytes | None:
+    async def away(*_: object) -> bool:
         raise psycopg.OperationalError("still away")
 
-    monkeypatch.setattr(desk.ledger.appender, "_status", away)
+    monkeypatch.setattr(desk.ledger.appender, "_is_there", away)
     monkeypatch.setattr(appender_module, "_SETTLE_SECONDS", 0.3)
 
     with pytest.raises(OutcomeUnknown):
         await desk.do(desk.create(key="k"))
 
-    monkeypatch.setattr(desk.ledger.appender, "_status", status)
+    monkeypatch.setattr(desk.ledger.appender, "_is_there", is_there)
     assert (await desk.do(desk.create(key="k"))).replayed is not None
 
 

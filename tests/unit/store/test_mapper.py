@@ -114,7 +114,6 @@ def test_an_unreadable_event_blocks_its_stream(asked: str) -> None:
     """Nothing is written after an event that this server cannot read; the sentence says why."""
     read = BatchRead(
         now=datetime(2026, 1, 31, tzinfo=UTC),
-        transaction="1",
         head=None,
         events=[_known(1, "execution.paused", b"{}")],
         answers=[],
