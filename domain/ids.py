@@ -10,6 +10,7 @@ Standard library only, since agents make ids too.
 import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -71,6 +72,7 @@ def lowest_at(moment: datetime) -> UUID:
     return UUID(int=min(max(milliseconds, 0), (1 << 48) - 1) << 80)
 
 
+@lru_cache(maxsize=4096)
 def derived_job_id(job_name: str) -> str:
     """Return the job id of an execution that names only its job: always the same one."""
     digest = uuid5(_JOBS, job_name).bytes

@@ -77,7 +77,7 @@ async def several(
     statement = sql.named("list_executions").replace("{conditions}", "WHERE id = ANY(%(ids)s)")
     parameters = {"ids": execution_ids[:1000], "limit": 1000, "offset": 0}
     async with pool.connection() as connection:
-        rows = await _views(connection, statement, parameters)
+        rows = await _views(connection, statement, parameters, prepare=True)
     return {view.row.id: view for view in rows}
 
 
@@ -90,8 +90,11 @@ async def page(pool: AsyncConnectionPool[Any], chosen: Filter, *, limit: int, of
     counted, _ = _conditions(chosen, with_cursor=False)
     counting = sql.named("count_executions").replace("{conditions}", counted)
     async with pool.connection() as connection:
-        rows = await _views(connection, listing, parameters)
-        row = await (await connection.execute(counting.encode(), parameters)).fetchone()
+        # Filters differ in how many rows they match by orders of magnitude: a plan made once for
+        # all of them would be a bad one, so these are planned with their values each time.
+        rows = await _views(connection, listing, parameters, prepare=False)
+        cursor = await connection.execute(counting.encode(), parameters, prepare=False)
+        row = await cursor.fetchone()
     total = row[0] if row else 0
     return Page(
         rows=rows[:limit],
@@ -113,10 +116,10 @@ async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Aud
 
 
 async def _views(
-    connection: AsyncConnection[Any], statement: str, parameters: dict[str, Any]
+    connection: AsyncConnection[Any], statement: str, parameters: dict[str, Any], *, prepare: bool
 ) -> list[View]:
     async with connection.cursor(binary=True, row_factory=args_row(_view)) as cursor:
-        await cursor.execute(statement.encode(), parameters)
+        await cursor.execute(statement.encode(), parameters, prepare=prepare)
         return await cursor.fetchall()
 
 

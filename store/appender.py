@@ -157,6 +157,8 @@ class Appender:
                     return
                 self._filled.clear()
                 continue
+            # One turn of the event loop: requests that have arrived meanwhile join this batch.
+            await asyncio.sleep(0)
             size = min(len(self._queue), self._batch_max)
             taken = [self._queue.popleft() for _ in range(size)]
             verdicts = await self._verdicts([work for work, _ in taken])

@@ -40,11 +40,7 @@ def server_conninfo(conninfo: str, *, password: str | None) -> str:
 
 
 def pool(conninfo: str, *, size: int) -> AsyncConnectionPool[Any]:
-    """Return a pool of connections for reads and for writes that are not history; not yet open.
-
-    Filters differ in how many rows they match by orders of magnitude, so a plan made for all of
-    them is a bad one: each execution is planned with its values.
-    """
+    """Return a pool of connections for reads and for writes that are not history; not yet open."""
     return AsyncConnectionPool(
         conninfo,
         min_size=2,
@@ -53,14 +49,9 @@ def pool(conninfo: str, *, size: int) -> AsyncConnectionPool[Any]:
         timeout=5,
         max_waiting=1000,
         kwargs={"autocommit": True},
-        configure=_custom_plans,
         check=None,
         reconnect_timeout=10,
     )
-
-
-async def _custom_plans(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.execute("SET plan_cache_mode = force_custom_plan")
 
 
 def create_database(conninfo: str, name: str) -> None:
