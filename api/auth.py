@@ -1,5 +1,6 @@
 """Who is asking, and what may they do: bearer tokens with scopes."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +15,8 @@ from store import tokens
 from store.tokens import Scope, Token
 
 _CACHE_MAX: Final = 10_000
+# However well revocations are heard, nothing is believed for longer than this.
+_CACHE_SECONDS: Final = 30.0
 
 
 class Caller(Struct, frozen=True):
@@ -34,7 +37,7 @@ class Authenticator:
 
     def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
         self._pool = pool
-        self._cache: dict[str, Token] = {}
+        self._cache: dict[str, tuple[Token, float]] = {}
         self._callers: dict[UUID, Caller] = {}
         self._used: dict[UUID, datetime] = {}
         self._listening = False
@@ -59,7 +62,9 @@ class Authenticator:
     async def require(self, request: Request[Any, Any, Any], scope: Scope) -> Caller:
         """Return the caller of `request`. Raises `Problem` 401 or 403."""
         secret = _presented(request)
-        token = self._cache.get(secret) or await self._find(secret)
+        token, until = self._cache.get(secret, (None, 0.0))
+        if token is None or until < time.monotonic():
+            token = await self._find(secret)
         now = datetime.now(UTC)
         if token.revoked_at is not None:
             raise _unauthorized("invalid_token", "This access token was revoked.")
@@ -87,7 +92,7 @@ class Authenticator:
             raise _unauthorized("invalid_token", "This access token is not known here.")
         # What was read before a revocation was heard must not be kept after it.
         if self._listening and generation == self._generation and len(self._cache) < _CACHE_MAX:
-            self._cache[secret] = token
+            self._cache[secret] = (token, time.monotonic() + _CACHE_SECONDS)
         return token
 
 

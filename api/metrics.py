@@ -45,7 +45,7 @@ class Metrics:
         lines = [*self._own(), *await self._stored()]
         parts = []
         for name, kind, help_text, value in lines:
-            parts.append(f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{name} {value:g}\n")
+            parts.append(f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{name} {value}\n")
         name = "cronledger_http_answers_total"
         parts.append(f"# HELP {name} HTTP answers by status.\n# TYPE {name} counter\n")
         parts += [f'{name}{{status="{code}"}} {n}\n' for code, n in sorted(_answers.items())]

@@ -23,6 +23,7 @@ from domain import ids
 from domain.events import TriggeredBy
 from domain.execution import Status
 from projections.queries import Filter
+from store.keys import Keys
 
 OFFSET_MAX: Final = 1_000_000_000
 LIMIT_DEFAULT: Final = 50
@@ -137,7 +138,8 @@ def idempotency_key(request: Request[Any, Any, Any], header: str) -> str | None:
 def fingerprint(request: Request[Any, Any, Any], decoded: object) -> bytes:
     """Return what tells whether two requests with one key are the same request."""
     said = msgspec.json.encode(decoded, order="deterministic")
-    return hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode() + said).digest()
+    keys: Keys = request.app.state.ledger.keys
+    return keys.fingerprint(f"{request.method} {request.scope['path']}\n".encode() + said)
 
 
 # ------------------------------------------------------------------------------------------ paths

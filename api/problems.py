@@ -68,6 +68,12 @@ class Problem(Exception):
         super().__init__(detail)
 
 
+# The names of RFC 9110; Python's own changed with its version.
+_TITLES: Final[dict[int, str]] = {
+    413: "Content Too Large",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 _CODES: Final[dict[int, str]] = {
     400: "validation_error",
     401: "authentication_required",
@@ -153,7 +159,7 @@ def respond(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     problem = problem_of(error)
     document = ProblemDocument(
         type="about:blank",
-        title=HTTPStatus(problem.status).phrase,
+        title=_TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
         status=problem.status,
         detail=problem.detail,
         error=ErrorBody(

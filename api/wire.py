@@ -155,7 +155,7 @@ class CreateExecution(Struct, forbid_unknown_fields=True, kw_only=True):
     working_dir: Directory | None = None
     environment: Annotated[dict[Variable, Text], Meta(max_length=500)] = field(default_factory=dict)
     secrets: Annotated[tuple[Variable, ...], Meta(max_length=500)] = ()
-    timeout_seconds: Annotated[int, Meta(ge=1, le=1 << 31)] | UnsetType | None = UNSET
+    timeout_seconds: Annotated[int, Meta(ge=1, le=(1 << 31) - 1)] | UnsetType | None = UNSET
     triggered_by: Literal["manual", "scheduled"] = "manual"
     scheduled_for: Timestamp | None = None
     pinned_agent_id: Name | None = None
@@ -209,7 +209,7 @@ class HeartbeatAnswer(Struct):
 
 
 class LogsAnswer(Struct):
-    """The bytes are durable; the stream goes on at `next_offset`."""
+    """The stream is durable up to `next_offset`."""
 
     next_offset: int
     cancel_requested: bool
@@ -244,6 +244,8 @@ class AuditEvent(Struct):
     recorded_at: Timestamp
     actor: str
     request_id: str
+    correlation_id: ExecutionId
+    schema_version: int
     leaf_hash: str
     data: dict[str, Any]
 

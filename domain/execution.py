@@ -28,7 +28,6 @@ from domain.events import (
 Status: TypeAlias = Literal["pending", "running", "success", "failed", "timeout", "canceled"]
 
 RETRYABLE: Final[frozenset[Status]] = frozenset({"failed", "timeout"})
-FINAL: Final[frozenset[Status]] = frozenset({"success", "failed", "timeout", "canceled"})
 
 
 class LateOutcome(Struct, frozen=True):

@@ -16,6 +16,7 @@ from projections.executions import Row
 from store.output import StoredStream
 
 COUNT_MAX: Final = 10_000
+SEVERAL_MAX: Final = 1000
 
 
 class Texts(Struct, frozen=True):
@@ -73,9 +74,12 @@ class AuditEntry(Struct, frozen=True):
 async def several(
     pool: AsyncConnectionPool[Any], execution_ids: Sequence[UUID]
 ) -> dict[UUID, View]:
-    """Return executions by their ids, at most 1,000; those that do not exist are left out."""
+    """Return executions by their ids; those that do not exist are left out.
+
+    At most `SEVERAL_MAX` ids, so that one answer stays small.
+    """
     statement = sql.named("list_executions").replace("{conditions}", "WHERE id = ANY(%(ids)s)")
-    parameters = {"ids": execution_ids[:1000], "limit": 1000, "offset": 0}
+    parameters = {"ids": execution_ids, "limit": SEVERAL_MAX, "offset": 0}
     async with pool.connection() as connection:
         rows = await _views(connection, statement, parameters, prepare=True)
     return {view.row.id: view for view in rows}

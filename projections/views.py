@@ -38,7 +38,7 @@ class Views:
         while self._waiting:
             asked, self._waiting = self._waiting, {}
             try:
-                found = await queries.several(self._pool, list(asked))
+                found = await self._found(list(asked))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is theirs who asked
                 _fail(list(asked.values()), error)
                 continue
@@ -46,6 +46,13 @@ class Views:
                 if not waiting.done():
                     waiting.set_result(found.get(execution_id))
         self._reader = None
+
+    async def _found(self, asked: list[UUID]) -> dict[UUID, View]:
+        found: dict[UUID, View] = {}
+        for first in range(0, len(asked), queries.SEVERAL_MAX):
+            some = asked[first : first + queries.SEVERAL_MAX]
+            found |= await queries.several(self._pool, some)
+        return found
 
 
 def _fail(waiting: Sequence[asyncio.Future[View | None]], error: Exception) -> None:

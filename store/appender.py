@@ -9,7 +9,7 @@ only right in READ COMMITTED with the lock as a statement of its own; both are p
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from uuid import UUID
@@ -182,6 +182,8 @@ class Appender:
             return [(await self._verdicts([work]))[0] for work in works]
         except Unavailable as error:
             self.counters.failures += 1
+            # An answer may still be under way on that connection.
+            await self._disconnect()
             return [error] * len(works)
         except (psycopg.Error, OSError, TimeoutError) as error:
             self.counters.failures += 1
@@ -202,6 +204,7 @@ class Appender:
             trips.send(b"read", _questions(works))
             *_, found = await trips.answers()
         read = _decoder.decode(found.get_value(0, 0) or b"")
+        self._check_history(read)
         bench = Bench(read, self._ledger_id, self._lapses, self._sender)
         verdicts: list[Verdict] = []
         written = False
@@ -224,6 +227,18 @@ class Appender:
         self.counters.commands += len(works)
         self.counters.refusals += sum(isinstance(verdict, Exception) for verdict in verdicts)
         return verdicts
+
+    def _check_history(self, read: BatchRead) -> None:
+        """Refuse to go on after a database that has less history than this server saw in it."""
+        position = read.head.position if read.head is not None else 0
+        if self.head is not None and position < self.head.position:
+            _log.critical(
+                "the database holds events up to position %d, but this server saw %d: it was rolled"
+                " back or replaced; restart the server to be told what to do",
+                position,
+                self.head.position,
+            )
+            raise Unavailable
 
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
         trips.send(b"project", self._projection.parameters(bench.changed, bench.head.position))
@@ -301,10 +316,10 @@ class Appender:
 
 def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:
     """Return the parameters of the read: streams, keys, claiming agents, number of candidates."""
-    streams, keys, agents = [], [], []
+    streams, keys, agents = [], [], Counter[str]()
     for work in works:
         if isinstance(work.command, ClaimNext):
-            agents.append(work.command.agent_id)
+            agents[work.command.agent_id] += 1
         elif not work.fresh:
             streams.append(work.command.execution_id)
         if work.key is not None:
@@ -312,6 +327,8 @@ def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:
     return (
         array(streams),
         msgspec.json.encode(keys),
-        msgspec.json.encode(list(set(agents))),
-        str(len(agents) + _SPARE if agents else 0).encode(),
+        msgspec.json.encode(
+            [{"agent_id": agent, "candidates": n + _SPARE} for agent, n in agents.items()]
+        ),
+        str(agents.total() + _SPARE if agents else 0).encode(),
     )

@@ -31,6 +31,7 @@ class Keys:
             raise WrongKey("The secret key must be 32 bytes.")
         self._salts = _derive(secret, b"salts")
         self._leases = _derive(secret, b"leases")
+        self._fingerprints = _derive(secret, b"fingerprints")
         self._check = _derive(secret, b"check")
         self._cipher = AESSIV(_derive(secret, b"secrets", 64))
 
@@ -52,6 +53,10 @@ class Keys:
     def salt(self, body: bytes) -> bytes:
         """Return the salt of a shared body: secret, and the same for the same body."""
         return hmac.digest(self._salts, body, "sha256")[:16]
+
+    def fingerprint(self, said: bytes) -> bytes:
+        """Return what remembers a request without telling it: requests hold secrets."""
+        return hmac.digest(self._fingerprints, said, "sha256")
 
     def lease_token(self, execution_id: UUID, fence: UUID) -> str:
         """Return the token of the lease that the claim with command id `fence` got."""

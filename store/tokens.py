@@ -83,10 +83,13 @@ def everyone(connection: Connection[Any]) -> list[Token]:
 
 def revoke(connection: Connection[Any], token_id: UUID) -> bool:
     """Revoke a token and tell every server; False if there is no such token."""
-    done = connection.execute(
-        "UPDATE store.tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s", [token_id]
-    )
-    connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(token_id)])
+    with connection.transaction():
+        done = connection.execute(
+            "UPDATE store.tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = %s",
+            [token_id],
+        )
+        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(token_id)])
+    # At this point the token is revoked, and every server that listens is told.
     return done.rowcount == 1
 
 

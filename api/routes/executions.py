@@ -1,7 +1,10 @@
 """Executions for people and programs: create, list, get, retry, cancel, audit trail."""
 
+import asyncio
+import contextlib
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -9,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from api import answers, parameters, rendering, wire
 from api.ledger import Ledger, check_agent, key_of, of
-from api.problems import Problem, invalid, not_found
+from api.problems import invalid, not_found
 from domain import commands, ids
 from domain.execution import Execution
 from projections import executions, queries
@@ -23,6 +26,11 @@ _ONE: Final = PATH + "/{execution_id:str}"
 _CLOCK_SLACK: Final = timedelta(seconds=60)
 _SECRET_CHARACTERS_MIN: Final = 6
 _TIMEOUT_DEFAULT: Final = 300
+_INLINE_BYTES: Final = 256 * 1024
+# Configurations are read many at a time by claims.
+_CONFIGURATION_BYTES_MAX: Final = 256 * 1024
+# Fields of events that name executions: the database holds UUIDs, people see ids.
+_EXECUTION_IDS: Final = frozenset({"root_id", "retry_of", "retried_as"})
 
 
 class Nothing(Struct, forbid_unknown_fields=True):
@@ -68,7 +76,14 @@ async def get_execution(request: Req, execution_id: str) -> Response[bytes]:
     ):
         has_any = stored.kept_bytes > 0 and sealed != 0
         kept.append(await output.read(ledger.pool, row.id, stream, sealed) if has_any else b"")
-    return answers.json(rendering.detail(view, kept[0], kept[1], wire.now()))
+    if len(kept[0]) + len(kept[1]) > _INLINE_BYTES:
+        # Megabytes of output take long enough to encode to hold up every other request.
+        return answers.json(await asyncio.to_thread(_detailed, view, kept[0], kept[1]))
+    return answers.json(_detailed(view, kept[0], kept[1]))
+
+
+def _detailed(view: View, stdout: bytes, stderr: bytes) -> bytes:
+    return answers.encoded(rendering.detail(view, stdout, stderr, wire.now()))
 
 
 @post(PATH)
@@ -84,6 +99,10 @@ async def create_execution(request: Req) -> Response[bytes]:
     now = wire.now()
     job = _job(asked, ledger.settings.timeout_seconds_max)
     configuration, digest = configurations.seal(job, ledger.keys)
+    if digest.bytes > _CONFIGURATION_BYTES_MAX:
+        raise invalid(
+            "body", f"command and environment together may have {_CONFIGURATION_BYTES_MAX} bytes"
+        )
     command = commands.Create(
         at=now,
         by=caller.actor,
@@ -193,7 +212,8 @@ def _job(asked: wire.CreateExecution, timeout_seconds_max: int) -> Job:
             raise invalid("secrets", f"{variable} is not a variable of environment")
         hidden[variable] = asked.environment[variable]
     plain = {name: value for name, value in asked.environment.items() if name not in hidden}
-    _check_secrets_hidden(hidden, [job_name, *words, *plain.values()])
+    shown = [job_name, job_id, *words, *plain, *plain.values(), asked.working_dir or ""]
+    _check_secrets_hidden(hidden, [*shown, asked.pinned_agent_id or ""])
     return Job(
         job_id=job_id,
         job_name=job_name,
@@ -210,8 +230,8 @@ def _check_secrets_hidden(hidden: dict[str, str], shown: list[str]) -> None:
         if len(value) >= _SECRET_CHARACTERS_MIN and any(value in text for text in shown):
             raise invalid(
                 "secrets",
-                f"the value of {variable} stands in the open in job_name, command or another "
-                f"variable; write ${variable} there",
+                f"the value of {variable} stands in the open in job_name, command, working_dir or "
+                f"another variable; write ${variable} there",
             )
 
 
@@ -287,10 +307,13 @@ async def execution_events(request: Req, execution_id: str) -> Response[bytes]:
 
 def _audit_event(entry: queries.AuditEntry) -> wire.AuditEvent:
     try:
-        data: dict[str, Any] = msgspec.json.decode(entry.payload)
-    except msgspec.DecodeError:
+        data = msgspec.json.decode(entry.payload, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError):
         data = {"unreadable": True}
     data.pop("type", None)
+    for name in _EXECUTION_IDS & data.keys():
+        with contextlib.suppress(TypeError, ValueError):
+            data[name] = ids.to_text(ids.EXECUTION, UUID(data[name]))
     return wire.AuditEvent(
         position=entry.position,
         version=entry.version,
@@ -299,6 +322,8 @@ def _audit_event(entry: queries.AuditEntry) -> wire.AuditEvent:
         recorded_at=wire.timestamp(entry.recorded_at),
         actor=entry.actor,
         request_id=ids.to_text(ids.REQUEST, entry.command_id),
+        correlation_id=ids.to_text(ids.EXECUTION, entry.correlation_id),
+        schema_version=entry.schema_version,
         leaf_hash=entry.leaf_hash.hex(),
         data=data,
     )
@@ -313,4 +338,4 @@ HANDLERS: Final = (
     execution_events,
 )
 
-__all__ = ["HANDLERS", "PATH", "Problem"]
+__all__ = ["HANDLERS", "PATH"]

@@ -1,6 +1,6 @@
 -- One page of executions, newest first. The page is cut from the index first; the texts of its
--- rows are joined afterwards. {conditions} and {order} are filled with fixed fragments by
--- queries.py; every value is a parameter.
+-- rows are joined afterwards. {conditions} is filled with fixed fragments by queries.py; every
+-- value is a parameter.
 SELECT e.id, e.position, e.version, e.attempt, e.status, e.triggered_by, e.job_id,
        encode(e.configuration, 'hex'), e.root_id, e.retry_of, e.retried_as, e.scheduled_for,
        e.started_at, e.cancel_requested_at, e.completed_at, e.duration_ms, e.timeout_seconds,
@@ -20,6 +20,8 @@ LEFT JOIN store.configurations c ON c.digest = e.configuration
 LEFT JOIN store.outputs o ON o.execution_id = e.id AND o.stream = 1
 LEFT JOIN store.outputs x ON x.execution_id = e.id AND x.stream = 2
 LEFT JOIN LATERAL (
-    SELECT body FROM store.messages WHERE execution_id = e.id ORDER BY version LIMIT 1
+    -- Of an end that the server observed there is none; a later one belongs to the late outcome.
+    SELECT body FROM store.messages
+    WHERE execution_id = e.id AND e.observed_by = 'agent' ORDER BY version LIMIT 1
 ) AS m ON true
 ORDER BY e.id DESC

@@ -111,7 +111,10 @@ CREATE TABLE store.pending (
     pinned_agent_id  text,
     configuration    bytea NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX pending_by_pin ON store.pending (pinned_agent_id, execution_id);
+-- One index for each way to claim, so that neither reads past the other's rows.
+CREATE INDEX pending_for_anyone ON store.pending (execution_id) WHERE pinned_agent_id IS NULL;
+CREATE INDEX pending_for_one ON store.pending (pinned_agent_id, execution_id)
+    WHERE pinned_agent_id IS NOT NULL;
 
 -- Written once by the claim, renewed by heartbeats, marked by the sweep; never by the appender
 -- again, so that heartbeats and batches share no row lock. `deadline_at` is when the server stops

@@ -1,15 +1,16 @@
 -- Everything a batch must know, read under the append lock in one round trip, as one document.
 -- Parameters: $1 streams (uuid[]), $2 idempotency keys (JSON array of token_id and key), $3 claiming
--- agents (JSON array), $4 number of candidates for each of them. Bytes travel as base64: a payload
--- that is no text must not stop the others.
+-- agents (JSON array of agent_id and candidates), $4 number of unpinned candidates. Bytes travel as
+-- base64: a payload that is no text must not stop the others.
 WITH candidates AS MATERIALIZED (
     (SELECT execution_id, pinned_agent_id, configuration FROM store.pending
      WHERE pinned_agent_id IS NULL ORDER BY execution_id LIMIT $4::integer)
     UNION ALL
-    SELECT pinned.* FROM json_array_elements_text($3::json) AS claiming (agent_id)
+    SELECT pinned.* FROM json_to_recordset($3::json) AS claiming (agent_id text, candidates integer)
     CROSS JOIN LATERAL (
         SELECT execution_id, pinned_agent_id, configuration FROM store.pending
-        WHERE pinned_agent_id = claiming.agent_id ORDER BY execution_id LIMIT $4::integer
+        WHERE pinned_agent_id = claiming.agent_id
+        ORDER BY pinned_agent_id, execution_id LIMIT claiming.candidates
     ) AS pinned
 ), streams AS (
     SELECT stream_id FROM unnest($1::uuid[]) AS asked (stream_id)
