@@ -33,7 +33,7 @@ from store.work import (
 
 
 class KnownEvent(Struct, frozen=True):
-    """An event as the batch reads it."""
+    """An event as the batch reads it; the payload in hexadecimal."""
 
     stream_id: UUID
     version: int
@@ -41,7 +41,7 @@ class KnownEvent(Struct, frozen=True):
     schema_version: int
     occurred_at: datetime
     command_id: UUID
-    payload: bytes
+    payload: str
 
 
 class KeptAnswer(Struct, frozen=True):
@@ -113,7 +113,7 @@ def known_histories(
     unreadable: dict[UUID, str] = {}
     for row in known:
         try:
-            event = mapper.decode(row.type, row.schema_version, row.payload)
+            event = mapper.decode(row.type, row.schema_version, bytes.fromhex(row.payload))
         except mapper.UnreadableEvent as error:
             unreadable[row.stream_id] = str(error)
             continue

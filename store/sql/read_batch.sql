@@ -1,7 +1,7 @@
 -- Everything a batch must know, read under the append lock in one round trip, as one document.
 -- Parameters: $1 streams (uuid[]), $2 idempotency keys (JSON array of token_id and key), $3 claiming
--- agents (JSON array of agent_id and candidates), $4 number of unpinned candidates. Bytes travel as
--- base64: a payload that is no text must not stop the others.
+-- agents (JSON array of agent_id and candidates), $4 number of unpinned candidates. Payloads travel
+-- as hexadecimal: one that is no text must not stop the others.
 WITH candidates AS MATERIALIZED (
     (SELECT execution_id, pinned_agent_id, configuration FROM store.pending
      WHERE pinned_agent_id IS NULL ORDER BY execution_id LIMIT $4::integer)
@@ -20,7 +20,7 @@ WITH candidates AS MATERIALIZED (
     -- LIMIT keeps the planner to one index lookup a stream, whatever its statistics say.
     SELECT history.* FROM streams CROSS JOIN LATERAL (
         SELECT stream_id, version, type, schema_version, occurred_at, command_id,
-               translate(encode(payload, 'base64'), E'\n', '') AS payload
+               encode(payload, 'hex') AS payload
         FROM ledger.events e WHERE e.stream_id = streams.stream_id ORDER BY version LIMIT 10000
     ) AS history
 )

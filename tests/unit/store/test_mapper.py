@@ -103,7 +103,7 @@ def _known(version: int, event_type: str, payload: bytes) -> KnownEvent:
             "schema_version": 1,
             "occurred_at": datetime(2026, 1, 31, tzinfo=UTC),
             "command_id": UUID(int=3),
-            "payload": payload,
+            "payload": payload.hex(),
         },
         KnownEvent,
     )
