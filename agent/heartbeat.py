@@ -13,6 +13,7 @@ from agent.lease import LEASE_LOST_CODE, Lease
 # A fresh lease needs no renewal, and most cron jobs are over before a second request would pay.
 FIRST_AFTER_SECONDS = 0.25
 _SHORTEST_PERIOD_SECONDS = 1.0
+WAIT_SECONDS_MAX = 30  # the most that a server lets a heartbeat wait for news
 
 
 class Heartbeat:
@@ -77,7 +78,7 @@ class Heartbeat:
 
     def _wait_seconds(self) -> int:
         # Once a cancel is known the long poll would be answered at once, again and again.
-        return 0 if self._canceled else self._lease.heartbeat_seconds
+        return 0 if self._canceled else int(min(self._lease.heartbeat_seconds, WAIT_SECONDS_MAX))
 
     def _pause_after(self, took_seconds: float, *, canceled: bool) -> float:
         if canceled:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.client import Client
+from agent.client import Client, Unreachable
 from agent.output import Chunk
 from agent.process import Ending
 from agent.run import Outputs
@@ -15,6 +15,7 @@ EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
 _POLL_MARGIN_SECONDS = 5.0  # beyond the wait asked for, before an answer counts as lost
 DEFAULT_HEARTBEAT_SECONDS = 10
+_NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Lease:
             headers={"Lease-Token": self.token},
             answer_seconds=wait_seconds + _POLL_MARGIN_SECONDS,
         )
-        return bool(answer.json()["cancel_requested"])
+        return bool(_member(answer.json(), "cancel_requested"))
 
     def append(self, client: Client, stream_name: str, chunk: Chunk) -> tuple[int, bool]:
         """Send output; return the offset the server wants next, and if a cancel is requested."""
@@ -63,7 +64,10 @@ class Lease:
             headers={"Lease-Token": self.token, "Content-Type": "application/octet-stream"},
             body=chunk.data,
         ).json()
-        return int(answer["next_offset"]), bool(answer["cancel_requested"])
+        next_offset = _member(answer, "next_offset")
+        if not isinstance(next_offset, int):
+            raise Unreachable(_NOT_OURS, sent=True)
+        return next_offset, bool(_member(answer, "cancel_requested"))
 
     def complete(self, client: Client, report: Mapping[str, Any]) -> None:
         """Report how it ended; the same report may be sent again."""
@@ -72,6 +76,13 @@ class Lease:
             report,
             headers={"Lease-Token": self.token},
         )
+
+
+def _member(answer: Any, name: str) -> Any:
+    """Return a member of an answer; one without it is no answer of the server's: Unreachable."""
+    if not isinstance(answer, dict) or name not in answer:
+        raise Unreachable(_NOT_OURS, sent=True)
+    return answer[name]
 
 
 def report_of(ending: Ending, outputs: Outputs) -> dict[str, Any]:

@@ -34,6 +34,8 @@ LAST_CLAIM_SECONDS = 5.0
 LAST_REPORT_SECONDS = 20.0
 _HURRIED_REPORT_SECONDS = 2.0
 _EARLY_SECONDS = 0.5
+# What was granted under a claim's id is lost after a lease without a heartbeat, and the id with it.
+CLAIM_ID_SECONDS = 30.0
 _NOT_AUTHORISED = frozenset({401, 403})
 _NO_CONTENT = 204
 
@@ -48,6 +50,7 @@ class Settings:
         claim_wait_seconds: How long one claim waits for work.
         kill_grace_seconds: From SIGTERM to SIGKILL.
         last_report_seconds: How long a stopping agent tries to deliver outcomes after the grace.
+        claim_id_seconds: How long one claim is repeated to a server that answers with 5xx.
     """
 
     agent_id: str
@@ -55,6 +58,7 @@ class Settings:
     claim_wait_seconds: int = CLAIM_WAIT_SECONDS
     kill_grace_seconds: float = KILL_GRACE_SECONDS
     last_report_seconds: float = LAST_REPORT_SECONDS
+    claim_id_seconds: float = CLAIM_ID_SECONDS
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Agent:
         # One waiting claim for the whole agent: it is enough to hear of work at once, and a server
         # with hundreds of idle agents has that many fewer polls to hold.
         self._turn = threading.Lock()
+        self._backoff = Backoff()  # of claims, whatever their ids
         self._stopping = threading.Event()
         self._claims_over = threading.Event()
         self._lock = threading.Lock()
@@ -164,10 +169,10 @@ class Agent:
             self._stopping.wait(1)
 
     def _claim(self, client: Client) -> Assignment | None:
-        """Claim until there is an answer: None means that there is no work now."""
+        """Claim until there is an answer; None: no work now, or an id that leads nowhere."""
         claim_id = str(uuid.uuid4())
-        backoff = Backoff()
         unsettled = False  # a claim was sent, and may have been granted, but its answer is missing
+        failing_since: float | None = None
         while self.refusal is None and not self._claims_over.is_set():
             if self._stopping.is_set() and not unsettled:
                 return None
@@ -175,18 +180,31 @@ class Agent:
                 return self._ask_for_work(client, claim_id)
             except Unreachable as error:
                 unsettled = unsettled or error.sent
+                failing_since = None
                 self._note_away(str(error))
-                delay = backoff.next_delay()
+                delay = self._backoff.next_delay()
             except Problem as problem:
-                if problem.status in _NOT_AUTHORISED:
-                    self._be_refused(problem)
+                failing_since = failing_since or time.monotonic()
+                delay = self._backoff.next_delay(problem.retry_after)
+                if not self._may_be_repeated(problem, failing_since):
+                    self._stopping.wait(delay)
                     return None
-                unsettled = problem.passing  # a 5xx does not say that nothing was done
-                self._note_away(f"the claim was refused: {problem}")
-                delay = backoff.next_delay(problem.retry_after)
+                unsettled = True  # a 5xx does not say that nothing was done
             # While stopping, only the unsettled claim is worth the waiting, and that not for long.
             (self._claims_over if self._stopping.is_set() else self._stopping).wait(delay)
         return None
+
+    def _may_be_repeated(self, problem: Problem, failing_since: float) -> bool:
+        """Log why a claim failed; True if its id may still bring an execution."""
+        if problem.status in _NOT_AUTHORISED:
+            self._be_refused(problem)
+            return False
+        if not problem.passing:
+            # The same id would be answered in the same way for ever, such as after a lost lease.
+            self._log(f"a claim was refused: {problem}")
+            return False
+        self._note_away(f"the claim was refused: {problem}")
+        return time.monotonic() - failing_since < self._settings.claim_id_seconds
 
     def _ask_for_work(self, client: Client, claim_id: str) -> Assignment | None:
         wait_seconds = 0 if self._stopping.is_set() else self._settings.claim_wait_seconds
@@ -197,6 +215,7 @@ class Agent:
             headers={"Claim-Id": claim_id},
             answer_seconds=wait_seconds + _POLL_MARGIN_SECONDS,
         )
+        self._backoff.reset()
         if self._away:
             self._away = False
             self._log("the server answers again")

@@ -56,10 +56,13 @@ class Uploader:
         self._thread.join()
 
     def _send_all(self) -> None:
-        while (due := self._next_due()) is not None:
-            self._send(*due)
-        if not self._is_done():
-            self._outputs.discard()
+        try:
+            while (due := self._next_due()) is not None:
+                self._send(*due)
+        finally:
+            # Even after a fault of our own: nobody sends any more, so nobody must wait for it.
+            if not self._is_done():
+                self._outputs.discard()
 
     def send_missing(self) -> None:
         """After `join`: ask where the server stands with each stream, and send what it lacks."""

@@ -16,6 +16,7 @@ from litestar.datastructures import State
 from api import options, problems
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
+from api.bootstrap import WITNESS
 from api.ledger import Ledger
 from api.metrics import Metrics, counting
 from api.routes import agents, executions, logs, operations
@@ -34,7 +35,6 @@ HANDLERS: Final = (
     *logs.HANDLERS,
     *operations.HANDLERS,
 )
-WITNESS: Final = "head"
 
 
 def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys) -> Ledger:

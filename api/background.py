@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -33,6 +34,7 @@ ACTOR: Final = "server:sweep"
 CHANNEL: Final = "cronledger"
 _PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, OSError)
 _AWAY_SECONDS: Final = 5.0
+_ENDINGS_AT_ONCE: Final = 4
 _GIVE_UP: Final[dict[str, tuple[Callable[..., Command], FailureReason | None]]] = {
     "lost": (commands.Lose, "agent_lost"),
     "timeout": (commands.TimeOut, None),
@@ -51,6 +53,7 @@ class Sweeper:
         self._ledger = ledger
         self._last_monotonic = 0.0
         self._last_database: datetime | None = None
+        self._failing: set[UUID] = set()
         self.swept = 0
 
     async def sweep(self) -> None:
@@ -60,8 +63,7 @@ class Sweeper:
         if self._was_away(now):
             await leases.renew_all(ledger.pool, ledger.settings.lapses)
         else:
-            for case in await leases.overdue(ledger.pool):
-                await self._give_up(case)
+            await self._give_up(await leases.overdue(ledger.pool))
         self._last_database = await leases.database_now(ledger.pool)
         self._last_monotonic = time.monotonic()
 
@@ -72,18 +74,41 @@ class Sweeper:
         gap = (now - self._last_database).total_seconds()
         return max(gap, time.monotonic() - self._last_monotonic) > limit
 
-    async def _give_up(self, case: Overdue) -> None:
-        ledger = self._ledger
+    async def _give_up(self, cases: list[Overdue]) -> None:
+        """End all of them in one batch; what is wrong with one is that one's alone."""
+        # A few at a time: each may read megabytes of output.
+        limit = asyncio.Semaphore(_ENDINGS_AT_ONCE)
+        made = await asyncio.gather(*(self._work(c, limit) for c in cases), return_exceptions=True)
+        ready = [
+            (case, work)
+            for case, work in zip(cases, made, strict=True)
+            if isinstance(work, Work) or self._excuse(case, work)
+        ]
+        submits = (self._ledger.appender.submit(work) for _, work in ready)
+        verdicts = await asyncio.gather(*submits, return_exceptions=True)
+        for (case, _), verdict in zip(ready, verdicts, strict=True):
+            if isinstance(verdict, BaseException):
+                self._excuse(case, verdict)
+            else:
+                self.swept += 1
+
+    def _excuse(self, case: Overdue, error: BaseException) -> Literal[False]:
+        """Say what is wrong with one case; raise what is wrong with all of them."""
+        if isinstance(error, _PASSING) or not isinstance(error, Exception):
+            raise error
+        # A refusal means that it ended meanwhile by itself, which is better.
+        if not isinstance(error, Refusal | Problem) and case.execution_id not in self._failing:
+            self._failing.add(case.execution_id)
+            _log.error("cannot give up %s; trying again", case.execution_id, exc_info=error)
+        return False
+
+    async def _work(self, case: Overdue, limit: asyncio.Semaphore) -> Work:
         make, reason = _GIVE_UP[case.kind]
-        try:
-            view = await ledger.view(case.execution_id)
+        async with limit:
+            view = await self._ledger.view(case.execution_id)
             elapsed_ms = max(0, round((case.now - case.started_at).total_seconds() * 1000))
-            ending = await ledger.ending(view, _nothing(elapsed_ms, reason))
-            await ledger.appender.submit(Work(self._command(make, view, ending)))
-            self.swept += 1
-        except (Refusal, Problem):
-            # It ended meanwhile by itself, which is better.
-            return
+            ending = await self._ledger.ending(view, _nothing(elapsed_ms, reason))
+        return Work(self._command(make, view, ending))
 
     def _command(self, make: Callable[..., Command], view: View, ending: Ending) -> Command:
         return make(

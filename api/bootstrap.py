@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import secrets
 import socket
 import time
@@ -16,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from api.settings import Settings, SettingsError
 from domain import ids
+from domain.names import agent_id_of
 from store import database, tokens, witness
 from store.embedded import EmbeddedServer, HomeInUseError
 from store.keys import Keys, new_secret
@@ -91,8 +91,7 @@ def administration(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
 
 def local_agent_id() -> str:
     """Return the name of this machine as an agent id."""
-    name = re.sub("[^A-Za-z0-9_.:@-]", "-", socket.gethostname())[:128]
-    return name if name[:1].isalnum() else "local"
+    return agent_id_of(socket.gethostname())
 
 
 def _external(settings: Settings) -> str:
@@ -140,22 +139,37 @@ def _has_agent_token(connection: psycopg.Connection[Any], path: Path, agent_id: 
 
 def _private(path: Path, fresh: str) -> str:
     """Return what the file holds; if it is missing, write `fresh` into it first."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()
-    except FileNotFoundError:
-        _write_private(path, fresh)
-        return fresh
+    new = _new_private(path, fresh)
+    try:
+        # Unlike a rename this fails if another start was faster, whose content then counts.
+        with contextlib.suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        new.unlink()
+    _sync_folder(path)
+    return path.read_text().strip()
 
 
 def _write_private(path: Path, content: str) -> None:
     """Write a file that only its owner can read, durably and in one step."""
+    _new_private(path, content).replace(path)
+    _sync_folder(path)
+
+
+def _new_private(path: Path, content: str) -> Path:
+    """Write `content` durably beside `path`, for its owner alone; return where."""
     new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(content + "\n")
         file.flush()
         os.fsync(file.fileno())
-    new.replace(path)
+    return new
+
+
+def _sync_folder(path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -22,10 +22,11 @@ from domain.execution import Execution, fold
 from projections import executions, queries
 from projections.queries import View
 from projections.views import Views
-from store import configurations, history, output
+from store import configurations, history, leases, output
 from store.appender import Appender
 from store.keys import Keys
-from store.work import IdempotencyKey
+from store.output import StoredStream
+from store.work import Done, IdempotencyKey
 
 
 class Ledger(Struct, frozen=True):
@@ -56,8 +57,8 @@ class Ledger(Struct, frozen=True):
         """Return a clock for waiting, in seconds; it never goes back."""
         return time.monotonic()
 
-    def fence(self, request: Request[Any, Any, Any], execution_id: UUID) -> UUID:
-        """Return which claim reports, by the header Lease-Token. Raises 400 or `LeaseLost`."""
+    async def fence(self, request: Request[Any, Any, Any], execution_id: UUID) -> UUID:
+        """Return which claim reports, by the header Lease-Token. Raises 400, 404, `LeaseLost`."""
         token = request.headers.get("lease-token")
         if not token:
             raise Problem(
@@ -68,34 +69,78 @@ class Ledger(Struct, frozen=True):
             )
         fence = self.keys.fence(execution_id, token)
         if fence is None:
-            raise LeaseLost(status="held by another claim")
+            view = await self.view(execution_id)
+            raise LeaseLost(status=view.row.status)
         return fence
 
-    def claimed(self, state: Execution, configuration: bytes, now: datetime) -> wire.Claimed:
+    async def leased(self, done: Done, configuration: bytes | None) -> wire.Claimed:
+        """Return the execution that a claim got, and its lease; a repeated claim renews it.
+
+        Raises `LeaseLost` if the execution was ended or given up meanwhile: to run it now would be
+        to run it again.
+        """
+        state, now = done.execution, wire.now()
+        expires_at = now + timedelta(seconds=self.settings.lease_seconds)
+        if done.replayed is not None:
+            state = await self.state(done.replayed.execution_id)
+        if state is None or configuration is None:
+            raise LeaseLost(status="without its configuration, which was erased")
+        if state.fence is None or state.status != "running":
+            raise LeaseLost(status=state.status)
+        if not done.changed:
+            renewed = await leases.renew(self.pool, state.id, state.fence, self.settings.lapses)
+            if renewed is None:
+                raise LeaseLost(status=state.status)
+            expires_at = renewed.expires_at
+        return self.claimed(state, configuration, now, expires_at)
+
+    def claimed(
+        self,
+        state: Execution,
+        configuration: bytes,
+        now: datetime,
+        expires_at: datetime | None = None,
+    ) -> wire.Claimed:
         """Return an execution and its lease for the agent that runs it."""
+        expires_at = expires_at or now + timedelta(seconds=self.settings.lease_seconds)
         view = View(executions.row(state, 0), queries.Texts(configuration=configuration))
         job = configurations.opened(configuration, self.keys)
         if state.fence is None:
             raise LeaseLost(status=state.status)
         lease = wire.Lease(
             token=self.keys.lease_token(state.id, state.fence),
-            expires_at=wire.timestamp(now + timedelta(seconds=self.settings.lease_seconds)),
+            expires_at=wire.timestamp(expires_at),
             heartbeat_seconds=self.settings.heartbeat_seconds,
         )
         return wire.Claimed(rendering.claimed(view, job, now), lease)
 
     async def ending(self, view: View, ending: Ending) -> Ending:
         """Return `ending` with what is stored of the output."""
-        texts, execution_id = view.texts, view.row.id
+        (stdout, stderr), execution_id = told(view), view.row.id
         return replace(
             ending,
             stdout=await output.digest(
-                self.pool, execution_id, "stdout", texts.stdout, ending.stdout.written_sha256
+                self.pool, execution_id, "stdout", stdout, ending.stdout.written_sha256
             ),
             stderr=await output.digest(
-                self.pool, execution_id, "stderr", texts.stderr, ending.stderr.written_sha256
+                self.pool, execution_id, "stderr", stderr, ending.stderr.written_sha256
             ),
         )
+
+
+def is_reported(view: View) -> bool:
+    """Tell whether the agent itself has said how the execution ended, in time or late."""
+    row = view.row
+    ended_by_agent = row.completed_at is not None and row.observed_by == "agent"
+    return ended_by_agent or row.late_outcome is not None
+
+
+def told(view: View) -> tuple[StoredStream, StoredStream]:
+    """Return the output that a report is about: up to the end that was reported before, if any."""
+    row, texts = view.row, view.texts
+    if not is_reported(view):
+        return texts.stdout, texts.stderr
+    return texts.stdout.sealed(row.stdout_kept_bytes), texts.stderr.sealed(row.stderr_kept_bytes)
 
 
 def of(request: Request[Any, Any, Any]) -> Ledger:

@@ -18,34 +18,36 @@ def execution(view: View, now: datetime) -> wire.Execution:
     """Return an execution as a list shows it: output and error cut to 1,000 characters."""
     row, texts = view.row, view.texts
     kept = _trimmed(texts.stdout, row.stdout_kept_bytes)
+    written_bytes = texts.stdout.sealed(row.stdout_kept_bytes).written_bytes
     output = kept.decode(errors="replace")[:PREVIEW_CHARACTERS]
-    shown_whole = texts.stdout.written_bytes == len(kept) and len(kept) <= PREVIEW_CHARACTERS
+    shown_whole = written_bytes == len(kept) and len(kept) <= PREVIEW_CHARACTERS
     if not shown_whole:
-        shown_whole = texts.stdout.written_bytes == len(output.encode())
-    stderr = texts.stderr.preview.decode(errors="replace")[-PREVIEW_CHARACTERS:]
+        shown_whole = written_bytes == len(output.encode())
+    stderr = _trimmed_tail(texts.stderr, row.stderr_kept_bytes).decode(errors="replace")
     return wire.Execution(
         **_common(view, now),
         output=output,
-        error=_error(view, stderr),
-        output_bytes=texts.stdout.written_bytes,
+        error=_error(view, stderr[-PREVIEW_CHARACTERS:]),
+        output_bytes=written_bytes,
         output_truncated=not shown_whole,
     )
 
 
 def detail(view: View, stdout: bytes, stderr: bytes, now: datetime) -> wire.ExecutionDetail:
     """Return an execution with all that was kept of its output and error logs."""
-    texts = view.texts
-    stderr_text = with_cut(stderr, texts.stderr)
+    told = view.texts.stdout.sealed(view.row.stdout_kept_bytes)
+    told_errors = view.texts.stderr.sealed(view.row.stderr_kept_bytes)
+    stderr_text = with_cut(stderr, told_errors)
     return wire.ExecutionDetail(
         **_common(view, now),
-        output=with_cut(stdout, texts.stdout),
+        output=with_cut(stdout, told),
         error=_error(view, stderr_text),
-        output_bytes=texts.stdout.written_bytes,
-        output_truncated=texts.stdout.omitted_from is not None,
+        output_bytes=told.written_bytes,
+        output_truncated=told.omitted_from is not None,
         stderr=stderr_text,
-        stderr_bytes=texts.stderr.written_bytes,
-        stderr_truncated=texts.stderr.omitted_from is not None,
-        working_dir=configurations.shown(texts.configuration).working_dir,
+        stderr_bytes=told_errors.written_bytes,
+        stderr_truncated=told_errors.omitted_from is not None,
+        working_dir=configurations.shown(view.texts.configuration).working_dir,
     )
 
 
@@ -76,6 +78,12 @@ def with_cut(kept: bytes, stream: StoredStream) -> str:
 def _trimmed(stream: StoredStream, sealed_bytes: int | None) -> bytes:
     """Return the preview without bytes that came after the outcome was recorded."""
     return stream.preview if sealed_bytes is None else stream.preview[:sealed_bytes]
+
+
+def _trimmed_tail(stream: StoredStream, sealed_bytes: int | None) -> bytes:
+    """Return the same of a preview that shows the end of its stream."""
+    after = 0 if sealed_bytes is None else max(0, stream.kept_bytes - sealed_bytes)
+    return stream.preview[: max(0, len(stream.preview) - after)]
 
 
 def _common(view: View, now: datetime) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -26,6 +27,12 @@ from store.embedded import EmbeddedError, EmbeddedServer
 SERVER_FILE: Final = "server.json"
 _SHUTDOWN_SECONDS: Final = 8
 _AGENT_SECONDS: Final = 15
+_JOIN_SECONDS: Final = 2
+_NOT_AUTHORISED_EXIT: Final = 4
+_AGENT_PAUSE_SECONDS: Final = 1.0
+_AGENT_PAUSE_SECONDS_MAX: Final = 60.0
+# Where a server that listens on every address can be reached from its own machine.
+_LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - not bound here
 
 _log = logging.getLogger(__name__)
 
@@ -108,8 +115,13 @@ class Server(uvicorn.Server):
     def _url(self) -> str:
         scheme = "https" if self.config.is_ssl else "http"
         port = self.servers[0].sockets[0].getsockname()[1]
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        return f"{scheme}://{host}:{port}"
+        return f"{scheme}://{_reachable(self.config.host)}:{port}"
+
+
+def _reachable(host: str) -> str:
+    """Return the host part of the address for clients on this machine."""
+    address = _LOOPBACK_OF.get(host, host)
+    return f"[{address}]" if ":" in address else address
 
 
 class _Companions:
@@ -137,10 +149,17 @@ class _Companions:
         print(f"ready {url}", flush=True)  # noqa: T201 - what starters of a server wait for
 
     def stop(self) -> None:
-        """End the agent first, while there is still a server that takes its reports."""
+        """End the agent first, while there is still a server that takes its reports.
+
+        Bounded: a database that does not come up again, say, must not hold up the server's end.
+        """
         self._stopping.set()
+        deadline = time.monotonic() + _JOIN_SECONDS
+        if self._agent is not None:
+            deadline += _AGENT_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._threads.clear()
         self._file.unlink(missing_ok=True)
 
     def hurry(self) -> None:
@@ -160,37 +179,57 @@ class _Companions:
                     _say("the embedded PostgreSQL had died and was started again")
             except EmbeddedError as error:
                 _log.error("the embedded PostgreSQL cannot be started again: %s", error)
+            except Exception:  # noqa: BLE001 - see below
+                # Whatever it was, the database is to be watched as long as the server runs.
+                _log.exception("the watch over the embedded PostgreSQL failed and goes on")
 
     def _keep_agent(self, url: str) -> None:
-        """Run the local agent as a process of its own, which ends when its stdin does."""
+        """Run the local agent, again and again, until the server stops."""
         pause = 0.0
         while not self._stopping.wait(pause):
-            agent = subprocess.Popen(  # noqa: S603 - ourselves
-                [
-                    *(sys.executable, "-m", "cli.main", "agent", "--exit-with-parent"),
-                    *("--agent-id", bootstrap.local_agent_id()),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=sys.stderr,
-                start_new_session=True,
-                env=_agent_environment(url, self._settings.home),
-            )
-            self._agent = agent
-            while agent.poll() is None and not self._stopping.wait(0.2):
-                pass
-            if agent.stdin is not None:
-                agent.stdin.close()
-            self._wait_for(agent)
-            pause = 1.0
+            try:
+                code = self._run_agent(url)
+            except OSError as error:
+                ended, code = f"cannot be started ({error})", None
+            else:
+                ended = f"ended with code {code}"
+            pause = _pause_after(code, pause)
+            if not self._stopping.is_set():
+                _say(f"the local agent {ended}; it is started again in {pause:.0f} s")
 
-    def _wait_for(self, agent: subprocess.Popen[bytes]) -> None:
+    def _run_agent(self, url: str) -> int:
+        """Run it as a process of its own, which ends when its stdin does; return its exit code."""
+        agent = subprocess.Popen(  # noqa: S603 - ourselves
+            [
+                *(sys.executable, "-m", "cli.main", "agent", "--exit-with-parent"),
+                *("--agent-id", bootstrap.local_agent_id()),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=sys.stderr,
+            start_new_session=True,
+            env=_agent_environment(url, self._settings.home),
+        )
+        self._agent = agent
+        while agent.poll() is None and not self._stopping.wait(0.2):
+            pass
+        if agent.stdin is not None:
+            agent.stdin.close()
         try:
-            code = agent.wait(_AGENT_SECONDS)
+            return agent.wait(_AGENT_SECONDS)
         except subprocess.TimeoutExpired:
             agent.kill()
-            code = agent.wait()
-        if not self._stopping.is_set():
-            _say(f"the local agent ended with code {code} and is started again")
+            return agent.wait()
+
+
+def _pause_after(code: int | None, before: float) -> float:
+    """Return the seconds until the agent's next start, after `before` seconds the last time.
+
+    `code` is its exit code, None if it was not started. What a start alone does not put right is
+    tried ever more seldom.
+    """
+    if code is None or code == _NOT_AUTHORISED_EXIT:
+        return min(_AGENT_PAUSE_SECONDS_MAX, max(_AGENT_PAUSE_SECONDS, 2 * before))
+    return _AGENT_PAUSE_SECONDS
 
 
 def _agent_environment(url: str, home: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The settings of a server: one Struct, filled from the environment and the command line."""
 
 import ipaddress
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec.structs import fields
 from store.work import Lapses
 
 PREFIX = "CRONLEDGER_"
+TIMEOUT_SECONDS_HIGHEST = 2**31 - 1  # what the database can hold
 
 
 class SettingsError(Exception):
@@ -76,6 +78,15 @@ def load(home: Path, environment: Mapping[str, str] = os.environ, **given: Any) 
 def _check(settings: Settings) -> None:
     if not 0 <= settings.port <= 65535:  # noqa: PLR2004 - the highest TCP port
         raise SettingsError(f"The port must be between 0 and 65535, not {settings.port}.")
+    for name in ("heartbeat_seconds", "lease_seconds", "sweep_seconds"):
+        value = getattr(settings, name)
+        if not 0 < value < math.inf:
+            raise SettingsError(f"{name} must be more than 0, not {value:g}.")
+    if not 1 <= settings.timeout_seconds_max <= TIMEOUT_SECONDS_HIGHEST:
+        raise SettingsError(
+            f"timeout_seconds_max must be between 1 and {TIMEOUT_SECONDS_HIGHEST}, "
+            f"not {settings.timeout_seconds_max}."
+        )
     if settings.lease_seconds < 2 * settings.heartbeat_seconds:
         raise SettingsError("lease_seconds must be at least twice heartbeat_seconds.")
     if (settings.tls_certificate is None) != (settings.tls_key is None):

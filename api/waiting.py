@@ -101,6 +101,10 @@ class ClaimWait:
         # A wake-up that came while leaving (the client went away) must not be lost with it.
         self._waiting.leave_claim(self._number, handed_on=self._event.is_set())
 
+    def hand_on(self) -> None:
+        """Leave what news there was to the next in the queue."""
+        self._event.set()
+
     async def news(self, seconds: float) -> bool:
         """Wait for news, at most so long; False if there was none or the server goes down."""
         if await _heard(self._waiting, self._event, seconds):

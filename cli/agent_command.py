@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import socket
 
 from cli.arguments import at_least
+from cli.home import local_agent_id
 
 DEFAULT_CONCURRENCY = 4
 
@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent-id",
         metavar="ID",
-        default=socket.gethostname(),
+        default=local_agent_id(),
         help="the name to run under (default: this host's name, %(default)s)",
     )
     parser.add_argument(

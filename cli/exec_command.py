@@ -9,26 +9,31 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import sys
-from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import Any
 
-from agent.client import Client, Problem, Unreachable
-from agent.lease import EXECUTIONS, Lease
 from agent.output import KEPT_BYTES_MAX
-from agent.process import CANCELED, TIMED_OUT, Command, Ending
-from agent.recording import Recording
+from agent.process import TIMED_OUT, Command, Ending
 from agent.run import Outputs, Run
 from cli.arguments import at_least
 from cli.connection import NoTokenError, open_client
+from cli.exec_record import ExecRecord, NotRecordedError, UnfinishedRecordError
+from cli.home import local_agent_id
 from cli.usage import UsageError
 
 TIMEOUT_EXIT = 124
 UNKNOWN_EXIT = 125  # nobody saw how it ended: it survived SIGKILL
-CREATE_SECONDS = 5.0
-FINISH_SECONDS = 10.0
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# What opens the ledger is for us, not for a command and all that it starts.
+_OWN_SECRETS = frozenset(
+    {
+        "CRONLEDGER_TOKEN",
+        "CRONLEDGER_SECRET_KEY",
+        "CRONLEDGER_DATABASE_URL",
+        "CRONLEDGER_OWNER_DATABASE_URL",
+    }
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent-id",
         metavar="ID",
-        default=socket.gethostname(),
+        default=local_agent_id(),
         help="the name to record as who ran it (default: this host's name, %(default)s)",
     )
 
@@ -58,22 +63,20 @@ def run(args: argparse.Namespace) -> int:
     # In memory up to what is kept anyway: a slow server must not hold the command back.
     outputs = Outputs(unsent_max=KEPT_BYTES_MAX)
     running = Run(
-        Command(args.command_line, callers_files=True),
+        Command(args.command_line, environment=_childs_environment(), callers_files=True),
         outputs,
         timeout_seconds=args.timeout,
         copy_to=(1, 2),
     )
     _forward_signals(running)
-    recording = _recording(args, running, outputs)
-    if recording is None:
+    record = _record(args, running, outputs)
+    if record is None:
         outputs.discard()
-    else:
-        recording.start()
     ending = running.carry_out()
     if ending.failure_reason == "spawn_failed":
         print(f"cronledger: {ending.error}", file=sys.stderr)
-    if recording is not None:
-        _finish(recording, ending)
+    if record is not None:
+        _finish(record, ending)
     return _exit_code(ending)
 
 
@@ -87,41 +90,30 @@ def _forward_signals(running: Run) -> None:
             signal.signal(number, forward)
 
 
-def _recording(args: argparse.Namespace, running: Run, outputs: Outputs) -> Recording | None:
-    """Create the execution with our lease on it; None, after a warning, if that fails."""
+def _record(args: argparse.Namespace, running: Run, outputs: Outputs) -> ExecRecord | None:
+    """Ask for an execution with our lease on it; None, after a warning, if there is none."""
     try:
-        client = open_client()
-        lease = _create(client, args.job, args.command_line, args.timeout, args.agent_id)
-    except (NoTokenError, UsageError, Unreachable, Problem, LookupError, TypeError) as error:
+        record = ExecRecord(open_client(), _body(args), running, outputs)
+        record.open()
+    except (NoTokenError, UsageError, NotRecordedError) as error:
         _warn(f"this run is not recorded: {error}")
         return None
-    return Recording(
-        lease,
-        client,
-        outputs,
-        on_cancel=lambda: running.end(CANCELED),
-        on_lease_lost=_ignore,  # the command is the caller's, not the ledger's
-        log=_ignore_line,
-    )
+    return record
 
 
-def _create(
-    client: Client, job_name: str, command: Sequence[str], timeout: int | None, agent_id: str
-) -> Lease:
-    answer = client.post(
-        EXECUTIONS,
-        {
-            "job_name": _text(job_name),
-            "command": [_text(argument) for argument in command],
-            "working_dir": _working_dir(),
-            "timeout_seconds": timeout,
-            "triggered_by": "manual",
-            "claim": {"agent_id": agent_id},
-        },
-        headers={"Idempotency-Key": os.urandom(16).hex()},
-        answer_seconds=CREATE_SECONDS,
-    )
-    return Lease.from_answer(answer.json())
+def _body(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "job_name": _text(args.job),
+        "command": [_text(argument) for argument in args.command_line],
+        "working_dir": _working_dir(),
+        "timeout_seconds": args.timeout,
+        "triggered_by": "manual",
+        "claim": {"agent_id": args.agent_id},
+    }
+
+
+def _childs_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _OWN_SECRETS}
 
 
 def _text(argument: str) -> str:
@@ -136,20 +128,13 @@ def _working_dir() -> str | None:
         return None  # it was removed under us, which the command may not mind
 
 
-def _finish(recording: Recording, ending: Ending) -> None:
-    # Our caller waits for the exit code: the rest of the record gets a bounded time.
-    _after(FINISH_SECONDS, recording.give_up)
-    sentence = recording.finish(ending)
-    if sentence is not None:
-        _warn(f"the end of this run is not recorded: {sentence}")
-
-
-def _after(seconds: float, action: Callable[[], None]) -> None:
-    import threading  # noqa: PLC0415
-
-    timer = threading.Timer(seconds, action)
-    timer.daemon = True
-    timer.start()
+def _finish(record: ExecRecord, ending: Ending) -> None:
+    try:
+        record.finish(ending)
+    except NotRecordedError as error:
+        _warn(f"this run is not recorded: {error}")
+    except UnfinishedRecordError as error:
+        _warn(f"the end of this run is not recorded: {error}")
 
 
 def _exit_code(ending: Ending) -> int:
@@ -160,11 +145,3 @@ def _exit_code(ending: Ending) -> int:
 
 def _warn(sentence: str) -> None:
     print(f"cronledger: {' '.join(sentence.split())}", file=sys.stderr)
-
-
-def _ignore() -> None:
-    pass
-
-
-def _ignore_line(_line: str) -> None:
-    pass

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
+
+from domain.names import agent_id_of
 
 DEFAULT_PORT = 8420
 ADMIN_TOKEN = "admin-token"  # noqa: S105 - the name of a file
@@ -38,6 +41,11 @@ def server_url(home: Path) -> str:
     if isinstance(url, str):
         return url
     return f"http://127.0.0.1:{os.environ.get('CRONLEDGER_PORT') or DEFAULT_PORT}"
+
+
+def local_agent_id() -> str:
+    """Return the name of this machine as an agent id."""
+    return agent_id_of(socket.gethostname())
 
 
 def find_token(home: Path, file_name: str) -> str | None:

@@ -11,19 +11,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.arguments import at_least
 from cli.home import default_home
 from cli.usage import UsageError
+from domain.names import is_name
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from store.tokens import Token
 
-SCOPES = ("read", "operate", "agent", "admin")
+_DAYS_MAX = 36_500
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
+    # Here, so that there is one list of scopes; no other command pays for it.
+    from store.tokens import SCOPES  # noqa: PLC0415
+
     parser.add_argument("--home", metavar="DIR", type=Path, help="the server's home")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="make a token and print it, this one time")
@@ -35,12 +40,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=SCOPES,
         help="what it may do; repeatable (admin implies all)",
     )
-    create.add_argument("--agent-id", metavar="ID", help="bind it to this agent")
-    create.add_argument("--expires-in-days", metavar="N", type=int, help="default: never")
+    create.add_argument(
+        "--agent-id", metavar="ID", help="bind it to this agent (needed with --scope agent)"
+    )
+    create.add_argument("--expires-in-days", metavar="N", type=_days, help="default: never")
     listing = actions.add_parser("list", help="list tokens, never their secrets")
     listing.add_argument("--json", action="store_true", help="for programs")
     revoke = actions.add_parser("revoke", help="revoke a token at once")
     revoke.add_argument("id", help="tok_…, as `token list` shows it")
+
+
+def _days(text: str) -> int:
+    days = at_least(1)(text)
+    if days > _DAYS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {_DAYS_MAX}: leave it out")
+    return days
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,16 +65,32 @@ def run(args: argparse.Namespace) -> int:
     from api.settings import SettingsError, load  # noqa: PLC0415
     from store.database import NotReady  # noqa: PLC0415
     from store.embedded import EmbeddedError  # noqa: PLC0415
+    from store.keys import WrongKey  # noqa: PLC0415
+    from store.witness import HistoryLost  # noqa: PLC0415
 
+    if args.action == "create":
+        _check(args)
     action = {"create": _create, "list": _list, "revoke": _revoke}[args.action]
     try:
         with administration(load(args.home or default_home())) as connection:
             return action(args, connection)
-    except (SettingsError, NotReady, EmbeddedError, OSError) as error:
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+    except (NotReady, WrongKey, HistoryLost, EmbeddedError, OSError) as error:
         print(f"cronledger: {error}", file=sys.stderr)
     except psycopg.OperationalError as error:
         print(f"cronledger: the database cannot be used: {error}", file=sys.stderr)
     return 3
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.agent_id is not None and not is_name(args.agent_id):
+        raise UsageError(
+            f"--agent-id {args.agent_id!r} is no name: it must begin with a letter or digit and "
+            "hold only letters, digits and _ . : @ - (at most 128)"
+        )
+    if args.agent_id is None and "agent" in args.scope and "admin" not in args.scope:
+        raise UsageError("--scope agent needs --agent-id: the agent that the token is for")
 
 
 def _create(args: argparse.Namespace, connection: Connection[Any]) -> int:
@@ -69,8 +99,6 @@ def _create(args: argparse.Namespace, connection: Connection[Any]) -> int:
 
     expires_at = None
     if args.expires_in_days is not None:
-        if args.expires_in_days < 1:
-            raise UsageError("--expires-in-days must be at least 1")
         expires_at = datetime.now(UTC) + timedelta(days=args.expires_in_days)
     token_id = ids.Uuid7(time.time_ns, secrets.randbits)()
     secret = tokens.create(

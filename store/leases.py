@@ -34,13 +34,25 @@ class Renewed(Struct, frozen=True):
 
 
 async def renew(
-    pool: AsyncConnectionPool[Any], execution_id: UUID, fence: UUID, lapses: Lapses
+    pool: AsyncConnectionPool[Any],
+    execution_id: UUID,
+    fence: UUID,
+    lapses: Lapses,
+    agent_id: str | None = None,
 ) -> Renewed | None:
-    """Renew a lease; None if it is not (or no longer) held, or the execution has ended."""
+    """Renew a lease; None if it is not (or no longer) held, or the execution has ended.
+
+    Also None if it is held by another than `agent_id`, if that is given.
+    """
     async with pool.connection() as connection:
         cursor = await connection.execute(
             sql.named("renew_lease").encode(),
-            {"execution_id": execution_id, "fence": fence, "seconds": lapses.lease},
+            {
+                "execution_id": execution_id,
+                "fence": fence,
+                "seconds": lapses.lease,
+                "agent_id": agent_id,
+            },
         )
         row = await cursor.fetchone()
     return Renewed(*row) if row else None

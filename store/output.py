@@ -22,12 +22,14 @@ SELECT a.result, a.next_offset, EXISTS (
     SELECT 1 FROM ledger.events
     WHERE stream_id = %(execution_id)s AND type = 'execution.cancel_requested')
 FROM store.append_output(
-    %(execution_id)s, %(fence)s, %(stream)s, %(offset)s, %(skip_to)s, %(data)b, %(cap)s, %(salt)b
+    %(execution_id)s, %(fence)s, %(agent_id)s::text, %(stream)s, %(offset)s, %(skip_to)s,
+    %(data)b, %(cap)s, %(salt)b
 ) AS a"""
 _CHUNKS: Final = """
 SELECT bytes FROM store.output_chunks
 WHERE execution_id = %s AND stream = %s ORDER BY start_offset"""
 
+_SHA256_OF_NOTHING: Final = hashlib.sha256().hexdigest()
 NOTHING: Final = StreamDigest(written_bytes=0, kept_bytes=0, kept_sha256="")
 
 
@@ -43,6 +45,22 @@ class StoredStream(Struct, frozen=True):
     omitted_from: int | None = None
     omitted_to: int | None = None
     salt: bytes = b""
+
+    def sealed(self, kept_bytes: int | None) -> "StoredStream":
+        """Return the stream as it was when `kept_bytes` were kept of it; as it is if None.
+
+        Also after its outcome is recorded an agent that was given up may send more, which is
+        shown only once its late outcome is there.
+        """
+        if kept_bytes is None or kept_bytes >= self.kept_bytes:
+            return self
+        omitted_from, omitted_to, written = self.omitted_from, self.omitted_to, kept_bytes
+        if omitted_from is not None and omitted_to is not None:
+            if kept_bytes > omitted_from:
+                written += omitted_to - omitted_from
+            else:
+                omitted_from = omitted_to = None
+        return StoredStream(b"", written, kept_bytes, omitted_from, omitted_to, self.salt)
 
 
 class Appended(Struct, frozen=True):
@@ -62,11 +80,16 @@ async def append(
     offset: int,
     data: bytes,
     skip_to: int | None = None,
+    agent_id: str | None = None,
 ) -> Appended:
-    """Store `data` at `offset` of the original stream, or at `skip_to` after a cut."""
+    """Store `data` at `offset` of the original stream, or at `skip_to` after a cut.
+
+    If `agent_id` is given, the lease of another agent counts as lost.
+    """
     parameters = {
         "execution_id": execution_id,
         "fence": fence,
+        "agent_id": agent_id,
         "stream": STREAMS[stream],
         "offset": offset,
         "skip_to": skip_to,
@@ -101,17 +124,19 @@ async def digest(
 
     Bytes that arrive after `stored` was read are not part of it.
     """
-    if stored.kept_bytes == 0:
+    if written_sha256 == _SHA256_OF_NOTHING and stored.written_bytes == 0:
         return NOTHING
+    omitted = None
+    if stored.omitted_from is not None and stored.omitted_to is not None:
+        omitted = (stored.omitted_from, stored.omitted_to)
+    if stored.kept_bytes == 0:
+        return StreamDigest(stored.written_bytes, 0, "", omitted, written_sha256)
     kept = await read(pool, execution_id, stream, stored.kept_bytes)
     # Hashing is fast but not free: 10 MiB would hold up every other request for 10 ms.
     if len(kept) > _INLINE_HASH_BYTES:
         sha256 = await asyncio.to_thread(salted_sha256, stored.salt, kept)
     else:
         sha256 = salted_sha256(stored.salt, kept)
-    omitted = None
-    if stored.omitted_from is not None and stored.omitted_to is not None:
-        omitted = (stored.omitted_from, stored.omitted_to)
     return StreamDigest(stored.written_bytes, stored.kept_bytes, sha256, omitted, written_sha256)
 
 

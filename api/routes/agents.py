@@ -1,21 +1,26 @@
 """What agents say: claim, heartbeat, output, outcome."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
+from uuid import UUID
 
 from litestar import Request, Response, post
 
 from api import answers, parameters, rendering, wire
-from api.ledger import Ledger, check_agent, key_of, of
+from api.auth import Caller
+from api.ledger import Ledger, check_agent, is_reported, key_of, of, told
 from api.problems import Problem, invalid
 from api.routes.executions import PATH
 from domain import commands
-from domain.errors import KeptAsLateOutcome, LeaseLost
+from domain.errors import AlreadyFinal, CancelNotRequested, KeptAsLateOutcome, LeaseLost
 from domain.events import Ending, StreamDigest
 from domain.execution import Execution
 from projections import executions
 from projections.queries import View
 from store import configurations, leases, output
-from store.work import Answer, ClaimNext, Done, Message, Work
+from store.work import Answer, ClaimNext, Done, IdempotencyKey, Message, Work
 
 CHUNK_BYTES_MAX: Final = 1024 * 1024
 _ONE: Final = PATH + "/{execution_id:str}"
@@ -34,14 +39,76 @@ async def claim(request: Req) -> Response[bytes]:
     key = key_of(request, caller, "Claim-Id", asked.agent_id)
     loop_end = ledger.clock() + asked.wait_seconds
     # Take a place before the first look, so that work that comes in between is not missed.
+    async with _hearing_from(request) as client:
+        return await _claim_when_possible(
+            ledger, client, caller, agent_id, key=key, loop_end=loop_end
+        )
+
+
+async def _claim_when_possible(
+    ledger: Ledger,
+    client: "_Client",
+    caller: Caller,
+    agent_id: str,
+    *,
+    key: IdempotencyKey | None,
+    loop_end: float,
+) -> Response[bytes]:
     with ledger.waiting.claim(agent_id) as place:
         while True:
             command = ClaimNext(wire.now(), caller.actor, ledger.new_id(), agent_id)
             done = await ledger.appender.submit(Work(command, key=key, render=_claim_answer))
             if done.execution is not None or done.replayed is not None:
                 return await _claimed(ledger, done)
-            if not await place.news(loop_end - ledger.clock()):
+            has_news = await client.unless_gone(place.news(loop_end - ledger.clock()))
+            if client.is_gone:
+                # Work that it took would run nowhere; the news is for the next in the queue.
+                place.hand_on()
+            if client.is_gone or not has_news:
                 return answers.empty()
+
+
+class _Client:
+    """Who waits for an answer, and may hang up before it comes."""
+
+    def __init__(self, request: Req) -> None:
+        self._request = request
+        self._gone: asyncio.Task[None] | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection was closed."""
+        return self._gone is not None and self._gone.done()
+
+    async def unless_gone(self, waiting: Coroutine[Any, Any, bool]) -> bool:
+        """Wait, but no longer than the client does."""
+        if self._gone is None:
+            # The body has been read: what else comes is the end of the connection.
+            self._gone = asyncio.create_task(self._until_gone())
+        news = asyncio.create_task(waiting)
+        try:
+            await asyncio.wait({news, self._gone}, return_when=asyncio.FIRST_COMPLETED)
+            return news.done() and news.result()
+        finally:
+            news.cancel()
+
+    async def _until_gone(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+
+    def stop(self) -> None:
+        """Listen no more."""
+        if self._gone is not None:
+            self._gone.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _hearing_from(request: Req) -> AsyncIterator[_Client]:
+    client = _Client(request)
+    try:
+        yield client
+    finally:
+        client.stop()
 
 
 def _claim_answer(state: Execution) -> Answer:
@@ -49,49 +116,57 @@ def _claim_answer(state: Execution) -> Answer:
 
 
 async def _claimed(ledger: Ledger, done: Done) -> Response[bytes]:
-    state, configuration = done.execution, done.configuration
+    configuration = done.configuration
     if done.replayed is not None:
-        state = await ledger.state(done.replayed.execution_id)
         configuration = await configurations.of_execution(ledger.pool, done.replayed.execution_id)
-        if state is None or state.status != "running":
-            # It was given up meanwhile: running it now would be running it again.
-            raise LeaseLost(status=state.status if state else "gone")
-    if state is None or configuration is None:
-        raise LeaseLost(status="without its configuration, which was erased")
-    return answers.json(ledger.claimed(state, configuration, wire.now()))
+    return answers.json(await ledger.leased(done, configuration))
 
 
 @post(_ONE + "/heartbeat")
 async def heartbeat(request: Req, execution_id: str) -> Response[bytes]:
     """Renew the lease, and wait for news of a cancel if asked to."""
     ledger = of(request)
-    await ledger.authenticator.require(request, "agent")
+    caller = await ledger.authenticator.require(request, "agent")
     parameters.query(request, ())
     asked = await parameters.body(request, wire.Heartbeat)
     subject = parameters.execution_id(execution_id)
-    fence = ledger.fence(request, subject)
+    fence = await ledger.fence(request, subject)
+    # A wait must not outlast the lease that it renews.
+    wait_seconds = min(asked.wait_seconds, ledger.settings.lease_seconds / 3)
     with ledger.waiting.cancel(subject) as ear:
-        renewed = await _renew(ledger, subject, fence)
-        if not renewed.cancel_requested and await ear.news(asked.wait_seconds):
-            renewed = await _renew(ledger, subject, fence)
+        renewed = await _renew(ledger, caller, subject, fence)
+        if not renewed.cancel_requested and await ear.news(wait_seconds):
+            renewed = await _renew(ledger, caller, subject, fence)
     return answers.json(
         wire.HeartbeatAnswer(renewed.cancel_requested, wire.timestamp(renewed.expires_at))
     )
 
 
-async def _renew(ledger: Ledger, subject: Any, fence: Any) -> leases.Renewed:
-    renewed = await leases.renew(ledger.pool, subject, fence, ledger.settings.lapses)
+async def _renew(ledger: Ledger, caller: Caller, subject: UUID, fence: UUID) -> leases.Renewed:
+    lapses = ledger.settings.lapses
+    renewed = await leases.renew(ledger.pool, subject, fence, lapses, caller.agent_id)
     if renewed is None:
-        view = await ledger.view(subject)
-        raise LeaseLost(status=view.row.status)
+        raise await _lost(ledger, caller, subject)
     return renewed
+
+
+async def _lost(ledger: Ledger, caller: Caller, subject: UUID) -> LeaseLost:
+    """Return why a lease was not found. Raises 404, and 403 if it is another agent's."""
+    view = await ledger.view(subject)
+    _check_holder(caller, view)
+    return LeaseLost(status=view.row.status)
+
+
+def _check_holder(caller: Caller, view: View) -> None:
+    if view.row.agent_id is not None:
+        check_agent(caller, view.row.agent_id)
 
 
 @post(_ONE + "/logs")
 async def append_logs(request: Req, execution_id: str) -> Response[bytes]:
     """Append raw bytes to one output stream at a byte offset."""
     ledger = of(request)
-    await ledger.authenticator.require(request, "agent")
+    caller = await ledger.authenticator.require(request, "agent")
     values = parameters.query(request, ("stream", "offset", "skip_to"))
     stream = stream_of(values, required=True)
     if "offset" not in values:
@@ -99,7 +174,7 @@ async def append_logs(request: Req, execution_id: str) -> Response[bytes]:
     offset = parameters.integer(values, "offset", 0, 0, 1 << 53)
     skip_to = parameters.integer(values, "skip_to", -1, 0, 1 << 53)
     subject = parameters.execution_id(execution_id)
-    fence = ledger.fence(request, subject)
+    fence = await ledger.fence(request, subject)
     data = await request.body()
     if len(data) > CHUNK_BYTES_MAX:
         raise Problem(
@@ -113,6 +188,7 @@ async def append_logs(request: Req, execution_id: str) -> Response[bytes]:
         offset=offset,
         data=data,
         skip_to=None if skip_to < 0 else skip_to,
+        agent_id=caller.agent_id,
     )
     match done.result:
         case "ok":
@@ -127,8 +203,7 @@ async def append_logs(request: Req, execution_id: str) -> Response[bytes]:
                 "middle with skip_to.",
             )
         case "lease_lost":
-            view = await ledger.view(subject)
-            raise LeaseLost(status=view.row.status)
+            raise await _lost(ledger, caller, subject)
 
 
 def stream_of(values: dict[str, list[str]], *, required: bool = False) -> str:
@@ -161,10 +236,12 @@ async def complete(request: Req, execution_id: str) -> Response[bytes]:
     asked = await parameters.body(request, wire.Complete)
     _check_report(asked)
     subject = parameters.execution_id(execution_id)
-    fence = ledger.fence(request, subject)
-    if asked.output:
-        await _store_inline(ledger, subject, fence, asked.output.encode())
+    fence = await ledger.fence(request, subject)
     view = await ledger.view(subject)
+    _check_holder(caller, view)
+    if asked.output:
+        await _take_inline(ledger, view, fence, asked)
+        view = await ledger.view(subject)
     _check_complete(asked, view)
     message, digest = output.message(asked.error, ledger.keys) if asked.error else (None, None)
     ending = Ending(
@@ -214,20 +291,29 @@ def _check_report(asked: wire.Complete) -> None:
         raise invalid("output", "cannot be given together with stdout_bytes, which was streamed")
 
 
-async def _store_inline(ledger: Ledger, subject: Any, fence: Any, data: bytes) -> None:
-    done = await output.append(ledger.pool, subject, fence, "stdout", offset=0, data=data)
+async def _take_inline(ledger: Ledger, view: View, fence: UUID, asked: wire.Complete) -> None:
+    """Store the output of a report that will be taken; of a repeated one, only compare it."""
+    row, data = view.row, (asked.output or "").encode()
+    if is_reported(view):
+        if data != await output.read(ledger.pool, row.id, "stdout", row.stdout_kept_bytes):
+            raise AlreadyFinal(status=row.status)
+        return
+    is_running = row.status == "running"
+    if is_running and asked.outcome == "canceled" and row.cancel_requested_at is None:
+        raise CancelNotRequested(status=row.status)
+    done = await output.append(ledger.pool, row.id, fence, "stdout", offset=0, data=data)
     if done.result == "lease_lost":
-        view = await ledger.view(subject)
-        raise LeaseLost(status=view.row.status)
+        raise LeaseLost(status=row.status)
     if done.result == "full" or (done.next_offset or 0) > len(data):
         raise invalid("output", "cannot be given: other output was streamed before")
 
 
 def _check_complete(asked: wire.Complete, view: View) -> None:
     """Refuse an outcome before all of its output is here."""
+    stdout, stderr = told(view)
     for stream, said, stored in (
-        ("stdout", asked.stdout_bytes, view.texts.stdout.written_bytes),
-        ("stderr", asked.stderr_bytes, view.texts.stderr.written_bytes),
+        ("stdout", asked.stdout_bytes, stdout.written_bytes),
+        ("stderr", asked.stderr_bytes, stderr.written_bytes),
     ):
         if said is not None and said > stored:
             raise _gap(stream, stored)

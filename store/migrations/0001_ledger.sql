@@ -118,17 +118,21 @@ CREATE INDEX pending_for_one ON store.pending (pinned_agent_id, execution_id)
 
 -- Written once by the claim, renewed by heartbeats, marked by the sweep; never by the appender
 -- again, so that heartbeats and batches share no row lock. `deadline_at` is when the server stops
--- waiting for the end of a command with a timeout. Rows are dropped soon after their execution
--- ended, so that the sweep can read the whole table, and a heartbeat changes no index.
+-- waiting for the end of a command with a timeout.
+-- A row is dropped soon after its agent reported the end. One that the server gave up on stays for
+-- 7 days with `lost_at`, because the agent may still report: `given_up` says that the event is
+-- there, so that the sweep need not look again. No index holds a column that a heartbeat changes.
 CREATE TABLE store.leases (
     execution_id  uuid        PRIMARY KEY,
     fence         uuid        NOT NULL,
     agent_id      text        NOT NULL,
     expires_at    timestamptz NOT NULL,
     deadline_at   timestamptz,
-    lost_at       timestamptz
+    lost_at       timestamptz,
+    given_up      boolean     NOT NULL DEFAULT false
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX leases_lost ON store.leases (lost_at) WHERE lost_at IS NOT NULL;
+CREATE INDEX leases_watched ON store.leases (execution_id) WHERE NOT given_up;
 
 -- Cancels that were requested, and until when the agent may confirm them.
 CREATE TABLE store.cancels (
@@ -166,17 +170,19 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA store TO cronledger
 
 -- Appends raw bytes to one output stream; one statement, no lock shared with the appender.
 -- result: ok (also for a repeat), gap (`next_offset` is where to go on), full (over the cap),
--- lease_lost.
+-- lease_lost. Once the agent itself has reported the end nothing is added any more.
 CREATE FUNCTION store.append_output(
-    the_execution uuid, the_fence uuid, the_stream smallint, at_offset bigint, skip_to bigint,
-    the_bytes bytea, cap bigint, new_salt bytea, OUT result text, OUT next_offset bigint
+    the_execution uuid, the_fence uuid, the_agent text, the_stream smallint, at_offset bigint,
+    skip_to bigint, the_bytes bytea, cap bigint, new_salt bytea, OUT result text, OUT next_offset bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     o     store.outputs%ROWTYPE;
-    start bigint := at_offset;
+    start bigint;
     fresh bytea  := the_bytes;
 BEGIN
-    PERFORM 1 FROM store.leases l WHERE l.execution_id = the_execution AND l.fence = the_fence;
+    PERFORM 1 FROM store.leases l
+        WHERE l.execution_id = the_execution AND l.fence = the_fence
+          AND (the_agent IS NULL OR l.agent_id = the_agent);
     IF NOT FOUND THEN
         result := 'lease_lost';
         RETURN;
@@ -186,6 +192,15 @@ BEGIN
     SELECT * INTO o FROM store.outputs x
         WHERE x.execution_id = the_execution AND x.stream = the_stream FOR UPDATE;
     next_offset := o.next_offset;
+    IF coalesce(skip_to, at_offset) + octet_length(the_bytes) > o.next_offset AND EXISTS (
+        SELECT 1 FROM ledger.events e
+        WHERE e.stream_id = the_execution AND e.version > 2
+          AND (e.type = 'execution.outcome_reported_late'
+               OR e.type IN ('execution.completed', 'execution.timed_out', 'execution.canceled')
+                  AND e.actor NOT LIKE 'server:%')) THEN
+        result := 'lease_lost';
+        RETURN;
+    END IF;
     IF skip_to IS NOT NULL AND o.omitted_from IS NULL THEN
         IF at_offset <> o.next_offset OR skip_to <= at_offset THEN
             result := 'gap';
@@ -194,16 +209,18 @@ BEGIN
         o.omitted_from := at_offset;
         o.omitted_to := skip_to;
         o.next_offset := skip_to;
+    ELSIF skip_to IS NOT NULL AND (at_offset <> o.omitted_from OR skip_to <> o.omitted_to) THEN
+        -- There is one cut a stream; only the very same one is a repeat.
+        result := 'gap';
+        RETURN;
     END IF;
-    IF skip_to IS NOT NULL THEN
-        start := o.omitted_to;
-    END IF;
+    start := coalesce(skip_to, at_offset);
     IF start > o.next_offset THEN
         result := 'gap';
         RETURN;
     END IF;
     -- The part that is there already was acknowledged before: only what is new is added.
-    fresh := substr(fresh, (o.next_offset - start + 1)::integer);
+    fresh := substr(fresh, least(o.next_offset - start, octet_length(fresh))::integer + 1);
     IF o.kept_bytes + octet_length(fresh) > cap THEN
         result := 'full';
         RETURN;

@@ -1,19 +1,26 @@
--- Leases that ran out: those of finished executions are dropped, the others are marked lost, after
--- which no heartbeat revives them. The event follows.
+-- Leases that ran out. Those whose agent has reported the end are dropped; the others are marked
+-- lost, after which no heartbeat revives them, but their agent may still report. If the server has
+-- given up already (timeout, cancel), its event is there; else the event follows.
 WITH expired AS MATERIALIZED (
     SELECT l.execution_id,
-           EXISTS (SELECT 1 FROM ledger.events e
-                   WHERE e.stream_id = l.execution_id AND e.version > 2
-                     AND e.type IN ('execution.completed', 'execution.timed_out',
-                                    'execution.canceled')) AS finished
-    FROM store.leases l
-    WHERE l.lost_at IS NULL AND l.expires_at < clock_timestamp()
-    ORDER BY l.expires_at LIMIT 5000
+           coalesce(bool_or(e.type = 'execution.outcome_reported_late'
+                            OR e.actor NOT LIKE 'server:%'), false) AS reported,
+           count(e.type) > 0 AS ended
+    FROM (
+        SELECT execution_id FROM store.leases
+        WHERE NOT given_up AND lost_at IS NULL AND expires_at < clock_timestamp()
+        ORDER BY expires_at LIMIT 5000
+    ) AS l
+    LEFT JOIN ledger.events e
+        ON e.stream_id = l.execution_id AND e.version > 2
+        AND e.type IN ('execution.completed', 'execution.timed_out', 'execution.canceled',
+                       'execution.lost', 'execution.outcome_reported_late')
+    GROUP BY l.execution_id
 ), dropped AS (
     DELETE FROM store.leases l USING expired x
-    WHERE l.execution_id = x.execution_id AND x.finished AND l.expires_at < clock_timestamp()
+    WHERE l.execution_id = x.execution_id AND x.reported AND l.expires_at < clock_timestamp()
 )
-UPDATE store.leases l SET lost_at = clock_timestamp()
+UPDATE store.leases l SET lost_at = clock_timestamp(), given_up = x.ended
 FROM expired x
-WHERE l.execution_id = x.execution_id AND NOT x.finished
+WHERE l.execution_id = x.execution_id AND NOT x.reported
   AND l.lost_at IS NULL AND l.expires_at < clock_timestamp()

@@ -9,4 +9,4 @@ UPDATE store.leases SET
         deadline_at,
         CASE WHEN deadline_at IS NOT NULL
              THEN clock_timestamp() + make_interval(secs => %(grace)s) END)
-WHERE lost_at IS NULL
+WHERE NOT given_up AND lost_at IS NULL

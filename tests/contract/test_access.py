@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.calls import PATH, Api, Reply, eventually, fresh
+from tests.support.calls import PATH, Api, Held, Reply, eventually, fresh
 from tests.support.problems import check_problem
 from tests.support.server import ServerProcess
 from tests.support.tokens import make_token, revoke_token
@@ -113,6 +113,22 @@ def test_an_agent_token_is_bound_to_its_agent(server: ServerProcess, api: Api) -
     agent.post("", body | {"claim": {"agent_id": mine}}).ok(201)
     refused = check_problem(agent.post("", body | {"claim": {"agent_id": other}}), 403)
     assert refused["error"]["details"][0]["field"] == "agent_id"
+
+
+def test_an_agent_token_cannot_report_for_another_agent(server: ServerProcess, api: Api) -> None:
+    """403 and no trace, although the lease token is the right one; its own agent may."""
+    mine, other = fresh("agent"), fresh("agent")
+    held = api.start(claim={"agent_id": mine})
+    stranger = api.with_token(make_token(server, "agent", agent_id=other)[1])
+    theirs = Held(stranger, {"execution": held.execution, "lease": held.lease})
+    report: dict[str, Any] = {"outcome": "exited", "exit_code": 0, "output": "x"}
+    for refused in (theirs.heartbeat(), theirs.append(b"x"), theirs.complete(**report)):
+        check_problem(refused, 403)
+    assert (api.one(held.id)["status"], api.logs(held.id)) == ("running", b"")
+    own = api.with_token(make_token(server, "agent", agent_id=mine)[1])
+    ours = Held(own, {"execution": held.execution, "lease": held.lease})
+    ours.heartbeat().ok()
+    ours.complete(**report).ok()
 
 
 def test_a_create_with_claim_needs_both_scopes(api: Api, scoped: dict[str, Api]) -> None:

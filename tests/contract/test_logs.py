@@ -169,3 +169,48 @@ def test_ids_in_links_survive_quoting(api: Api) -> None:
     """Percent-encoded, an id is the same id."""
     made = api.create()["id"]
     assert api.get("/" + quote(made).replace("exec", "%65xec")).ok().json()["id"] == made
+
+
+def test_only_the_same_cut_is_a_repeat(api: Api) -> None:
+    """A second `skip_to` with other numbers is a gap that names where the stream goes on."""
+    held = api.start()
+    held.append(b"head").ok()
+    held.append(b"tail", 4, skip_to=1000).ok()
+    for offset, skip_to in ((1004, 2000), (4, 900), (3, 1000)):
+        answer = held.append(b"x", offset, skip_to=skip_to)
+        assert check_problem(answer, 409)["expected_offset"] == 1004
+    assert api.logs(held.id) == b"headtail"
+
+
+def test_a_chunk_far_before_the_end_is_a_repeat(api: Api) -> None:
+    """Offsets beyond four billion bytes are offsets like all others."""
+    held = api.start()
+    end = (1 << 40) + 1
+    assert held.append(b"x", 0, skip_to=1 << 40).ok().json()["next_offset"] == end
+    assert held.append(b"abc", 0).ok().json()["next_offset"] == end
+    held.complete(outcome="exited", exit_code=0, stdout_bytes=end).ok()
+
+
+def test_nothing_is_added_after_the_agents_own_report(api: Api) -> None:
+    """A repeat is still a 200; bytes that nobody would be shown are a 409 `lease_lost`."""
+    held = api.start()
+    held.append(b"abc").ok()
+    held.complete(outcome="exited", exit_code=0, stdout_bytes=3).ok()
+    assert held.append(b"abc").ok().json()["next_offset"] == 3
+    for late in (held.append(b"abcd"), held.append(b"x", 3), held.append(b"x", stream="stderr")):
+        check_problem(late, 409, code="lease_lost")
+    check_problem(held.append(b"", 3, skip_to=9), 409, code="lease_lost")
+    assert api.logs(held.id) == b"abc"
+
+
+def test_output_of_which_nothing_was_kept_is_told_of(api: Api) -> None:
+    """The event says what was written, what was left out, and the agent's own digest."""
+    held = api.start()
+    held.append(b"", 0, skip_to=50).ok()
+    digest = "ab" * 32
+    report = {"outcome": "exited", "exit_code": 0, "stdout_bytes": 50, "stdout_sha256": digest}
+    for _ in range(2):
+        held.complete(**report).ok()
+    said = api.events(held.id)[-1]["data"]["ending"]["stdout"]
+    assert (said["written_bytes"], said["kept_bytes"], said["kept_sha256"]) == (50, 0, "")
+    assert (said["omitted"], said["written_sha256"]) == ([0, 50], digest)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.calls import PATH, Api, Reply, fresh
+from tests.support.calls import PATH, Api, Reply, execution_id, fresh
 from tests.support.problems import check_problem
 
 MIB = 1024 * 1024
@@ -150,6 +150,40 @@ def test_inline_output_is_kept_as_it_is(api: Api) -> None:
     streamed = api.start()
     streamed.append(b"streamed before").ok()
     check_problem(streamed.complete(**report), 400, field="output")
+
+
+def test_inline_output_of_a_report_that_is_refused_is_not_kept(api: Api) -> None:
+    """Neither that of another report after the end, nor that of a cancel nobody asked for."""
+    held, other = api.start(), api.start()
+    held.complete(outcome="exited", exit_code=0, output="abc").ok()
+    for said in ("abcdef", "ab", "x"):
+        check_problem(held.complete(outcome="exited", exit_code=0, output=said), 409)
+    assert api.logs(held.id) == b"abc"
+    check_problem(other.complete(outcome="canceled", output="abc"), 409)
+    assert api.logs(other.id) == b""
+
+
+def test_a_report_on_an_execution_that_does_not_exist_is_a_404(api: Api) -> None:
+    """Whatever the lease token."""
+    held, nowhere = api.start(), execution_id()
+    bodies: dict[str, Any] = {
+        "/heartbeat": {"payload": {}},
+        "/complete": {"payload": {"outcome": "exited", "exit_code": 0}},
+        "/logs?stream=stdout&offset=0": {"body": b"x"},
+    }
+    for rest, body in bodies.items():
+        for token in ("x", held.lease["token"]):
+            path = f"{PATH}/{nowhere}{rest}"
+            answer = api.request("POST", path, headers={"Lease-Token": token}, **body)
+            check_problem(answer, 404)
+
+
+def test_a_lease_token_of_another_names_the_true_status(api: Api) -> None:
+    """The sentence says what the execution is."""
+    held, other = api.start(), api.start()
+    held.complete(outcome="exited", exit_code=0).ok()
+    answer = api.post(f"/{held.id}/heartbeat", {}, headers=other.headers)
+    assert "success" in check_problem(answer, 409, code="lease_lost")["detail"]
 
 
 # ------------------------------------------------------------------------------------------- cancel

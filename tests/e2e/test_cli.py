@@ -1,6 +1,7 @@
 """The client commands against a real server: tables for people, JSON for programs, exit codes."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.support.agents import cronledger
 from tests.support.calls import Held, fresh
 from tests.support.server import ServerProcess
+from tests.support.tokens import owner_conninfo
 
 NOT_THERE = "exec_01k00000000000000000000000"
 
@@ -119,6 +121,24 @@ def test_a_token_is_made_listed_and_revoked(quick: ServerProcess) -> None:
     assert row["state"] == "revoked"
 
 
+def test_token_says_in_a_sentence_what_keeps_it_from_the_database(
+    quick: ServerProcess, tmp_path: Path
+) -> None:
+    """A wrong setting is 2; another key than the ledger's is 3; neither is a stack trace."""
+    wrong = cronledger(quick, "token", "list", settings={"CRONLEDGER_LEASE_SECONDS": "0"})
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    settings = {
+        "CRONLEDGER_HOME": str(tmp_path / "other"),
+        "CRONLEDGER_DATABASE_URL": owner_conninfo(quick),
+    }
+    refused = cronledger(quick, "token", "list", settings=settings)
+    assert (refused.returncode, refused.stdout) == (3, b"")
+    assert b"key" in refused.stderr
+    for done in (wrong, refused):
+        assert done.stderr.startswith(b"cronledger: ")
+        assert b"Traceback" not in done.stderr
+
+
 def test_a_token_with_an_empty_scope_or_name_is_refused(quick: ServerProcess) -> None:
     """Usage errors are exit code 2 and make nothing."""
     before = {token["id"] for token in told(quick, "token", "list")}
@@ -126,6 +146,9 @@ def test_a_token_with_an_empty_scope_or_name_is_refused(quick: ServerProcess) ->
         ("token", "create", "--name", "x"),
         ("token", "create", "--name", "x", "--scope", "all"),
         ("token", "create", "--name", "x", "--scope", "read", "--expires-in-days", "0"),
+        ("token", "create", "--name", "x", "--scope", "read", "--expires-in-days", "9999999"),
+        ("token", "create", "--name", "x", "--scope", "agent"),
+        ("token", "create", "--name", "x", "--scope", "agent", "--agent-id", "no name"),
         ("token",),
     ):
         assert said(quick, *words, code=2) == ""

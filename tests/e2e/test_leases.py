@@ -1,14 +1,21 @@
 """When the server gives up on an agent, and how those who wait hear of news."""
 
 import contextlib
+import http.client
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
-from tests.support.calls import REPORTS, Reply, eventually, fresh, waiting_claims
+import psycopg
+
+from domain.ids import EXECUTION, from_text
+from tests.support.calls import PATH, REPORTS, Reply, eventually, fresh, waiting_claims
 from tests.support.problems import check_problem
 from tests.support.server import ServerProcess
+from tests.support.tokens import owner_conninfo
 
 # ---------------------------------------------------------------------------------------- giving up
 
@@ -77,6 +84,92 @@ def test_the_server_times_out_what_its_agent_does_not(quick: ServerProcess) -> N
     assert quick.api.one(held.id)["late_outcome"]["outcome"] == "timed_out"
 
 
+def test_a_true_outcome_after_a_server_timeout_is_kept_with_its_output(
+    quick: ServerProcess,
+) -> None:
+    """However late: output that was not sent before, then the report, as the late outcome."""
+    # given an execution that timed out, and whose lease has run out since
+    api = quick.api
+    held = api.start(timeout_seconds=1)
+    held.append(b"before\n").ok()
+    with beating(held.heartbeat):
+        api.until_ended(held.id)
+    eventually(lambda: lease_of(quick, held.id) == (True, True), "the end of the lease")
+    # when
+    held.append(b"after\n", 7).ok()
+    seen, listed = api.one(held.id), api.get("", {"job_id": held.execution["job_id"]}).ok().json()
+    answer = held.complete(outcome="exited", exit_code=0, stdout_bytes=13)
+    # then
+    assert seen["output_bytes"] == listed["data"][0]["output_bytes"] == 7
+    assert (seen["output_truncated"], listed["data"][0]["output_truncated"]) == (False, False)
+    assert "late outcome" in check_problem(answer, 409)["detail"]
+    assert (api.one(held.id)["status"], api.one(held.id)["output_bytes"]) == ("timeout", 13)
+    assert api.one(held.id)["late_outcome"]["exit_code"] == 0
+    assert api.logs(held.id) == b"before\nafter\n"
+    check_problem(held.append(b"x", 13), 409, code="lease_lost")
+
+
+def lease_of(server: ServerProcess, execution: str) -> tuple[bool, bool] | None:
+    """Whether a lease is marked lost, and whether the sweep is done with it; None if dropped."""
+    with psycopg.connect(owner_conninfo(server)) as connection:
+        return connection.execute(
+            "SELECT lost_at IS NOT NULL, given_up FROM store.leases WHERE execution_id = %s",
+            [from_text(EXECUTION, execution)],
+        ).fetchone()
+
+
+def test_the_same_report_is_the_same_after_its_lease_has_gone(quick: ServerProcess) -> None:
+    """Inline output and all: 200, and another report is a 409."""
+    held = quick.api.start()
+    report = {"outcome": "exited", "exit_code": 0, "output": "abc"}
+    held.complete(**report).ok()
+    eventually(lambda: lease_of(quick, held.id) is None, "the end of the lease")
+    held.complete(**report).ok()
+    check_problem(held.complete(**report | {"output": "abcd"}), 409)
+
+
+def test_a_repeated_claim_renews_its_lease(quick: ServerProcess) -> None:
+    """What it answers holds: until a later time than the first, and a lost one not at all."""
+    api, agent, headers = quick.api, fresh("agent"), {"Claim-Id": fresh("claim")}
+    api.create(pinned_agent_id=agent)
+    first = api.claim(agent, headers=headers)
+    again = api.claim(agent, headers=headers)
+    assert first is not None
+    assert again is not None
+    assert again.lease["expires_at"] > first.lease["expires_at"]
+    assert again.lease["expires_at"] <= again.heartbeat().ok().json()["expires_at"]
+    again.complete(outcome="exited", exit_code=0).ok()
+
+
+def test_a_client_that_hung_up_takes_no_work(quick: ServerProcess) -> None:
+    """Its claim ends with the connection; what comes then is for whoever asks next."""
+    # given a waiting claim whose connection is cut
+    api, agent = quick.api, fresh("agent")
+    parts, before = urlsplit(api.url), waiting_claims(api)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0)
+    sent = {"Authorization": f"Bearer {api.token}", "Content-Type": "application/json"}
+    body = json.dumps({"agent_id": agent, "wait_seconds": 30})
+    connection.request("POST", PATH + "/claim", body=body, headers=sent)
+    eventually(lambda: waiting_claims(api) > before, "a waiting claim")
+    # when
+    connection.close()
+    eventually(lambda: waiting_claims(api) <= before, "the end of the claim")
+    made = api.create(pinned_agent_id=agent)["id"]
+    # then
+    held = api.claim(agent)
+    assert held is not None
+    assert held.id == made
+    held.complete(outcome="exited", exit_code=0).ok()
+
+
+def test_a_heartbeat_waits_no_longer_than_its_lease_allows(quick: ServerProcess) -> None:
+    """Asked to wait 30 s it is answered while the lease of 3 s is still held, and renews it."""
+    held = quick.api.start()
+    for _ in range(2):
+        held.heartbeat(30).ok()
+    assert held.complete(outcome="exited", exit_code=0).ok().json()["status"] == "success"
+
+
 def test_the_server_cancels_what_its_agent_does_not(quick: ServerProcess) -> None:
     """A cancel that nobody confirms is recorded by the server itself."""
     held = quick.api.start()
@@ -120,6 +213,8 @@ def test_a_waiting_heartbeat_hears_of_a_cancel_at_once(quick: ServerProcess) -> 
         began = time.monotonic()
         beat = threads.submit(held.heartbeat, 30)
         quick.api.cancel(held.id).ok(202)
-        assert beat.result().ok().json()["cancel_requested"]
+        # A wait that ran out before the cancel came is answered by the next one.
+        heard = beat.result().ok().json()["cancel_requested"]
+        assert heard or held.heartbeat().ok().json()["cancel_requested"]
         assert time.monotonic() - began < 15
     held.complete(outcome="canceled", exit_code=143, signal=15).ok()

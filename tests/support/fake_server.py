@@ -99,6 +99,7 @@ class FakeServer:
         self.heartbeat_seconds = 10
         self._faults: dict[str, list[str | Reply]] = {}
         self._claims: dict[str, str] = {}
+        self._created: dict[str, str] = {}
         self._polls_ended = False
 
     def add(self, command: str | list[str], **config: Any) -> Execution:
@@ -183,8 +184,12 @@ class FakeServer:
             self.changed.wait(left)
 
     def _create(self, request: Request) -> Reply:
+        key = request.headers["idempotency-key"]
+        if key in self._created:
+            return 201, self._granted(self.executions[self._created[key]])
         execution = self.add(**request.json())
         execution.status = "running"
+        self._created[key] = execution.id
         return 201, self._granted(execution)
 
     def _granted(self, execution: Execution) -> dict[str, Any]:

@@ -32,10 +32,18 @@ def server() -> Iterator[FakeServer]:
 class Worker:
     """An agent under test with what it logged."""
 
-    def __init__(self, server: FakeServer, concurrency: int = 2) -> None:
+    def __init__(
+        self, server: FakeServer, concurrency: int = 2, claim_id_seconds: float = 30
+    ) -> None:
         self.lines: list[str] = []
         self.idle = threading.Event()
-        settings = Settings("here", concurrency, claim_wait_seconds=5, kill_grace_seconds=0.5)
+        settings = Settings(
+            "here",
+            concurrency,
+            claim_wait_seconds=5,
+            kill_grace_seconds=0.5,
+            claim_id_seconds=claim_id_seconds,
+        )
         self.agent = Agent(
             settings,
             Client(server.url, TOKEN),
@@ -45,8 +53,10 @@ class Worker:
 
 
 @contextmanager
-def working(server: FakeServer, concurrency: int = 2) -> Iterator[Worker]:
-    worker = Worker(server, concurrency)
+def working(
+    server: FakeServer, concurrency: int = 2, claim_id_seconds: float = 30
+) -> Iterator[Worker]:
+    worker = Worker(server, concurrency, claim_id_seconds)
     worker.agent.start()
     try:
         yield worker
@@ -96,6 +106,62 @@ def test_a_claim_whose_answer_is_lost_is_repeated_under_its_id(server: FakeServe
         done(server, execution)
     first_ids = [request.headers["claim-id"] for request in server.seen("claim")][:3]
     assert len(set(first_ids)) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(409, "lease_lost"), (422, "idempotency_mismatch")])
+def test_a_claim_id_that_is_refused_gives_way_to_another(
+    server: FakeServer, status: int, code: str
+) -> None:
+    """One dead Claim-Id costs one line in the log, and not the agent."""
+    refused = problem(status, code, "what was claimed is gone")
+    server.fail("claim", DROP_AFTER, refused)
+    lost = server.add("true")
+    with working(server, concurrency=1) as worker:
+        server.wait_for(lambda: server.seen("claim"))
+        execution = server.add("true")
+        done(server, execution)
+    assert not lost.reports
+    assert any("a claim was refused: what was claimed is gone" in line for line in worker.lines)
+
+
+def test_a_claim_id_is_given_up_when_the_server_fails_for_a_whole_lease(
+    server: FakeServer,
+) -> None:
+    """The repetition of a 5xx is bounded for each Claim-Id, not for the agent."""
+    server.fail("claim", DROP_AFTER, BUSY)
+    server.add("true")
+    with working(server, concurrency=1, claim_id_seconds=0):
+        server.wait_for(lambda: server.seen("claim"))
+        execution = server.add("true")
+        done(server, execution)
+    ids = [request.headers["claim-id"] for request in server.seen("claim")]
+    assert len(set(ids)) == len(ids) > 1
+
+
+def test_a_heartbeat_waits_no_longer_than_the_server_allows(server: FakeServer) -> None:
+    """A period above the wire's most is served by shorter polls."""
+    server.heartbeat_seconds = 600
+    execution = server.add("exec sleep 60")
+    with working(server):
+        server.wait_for(lambda: execution.heartbeats)
+        server.cancel(execution)
+        done(server, execution)
+    assert server.seen("heartbeat")[0].json() == {"wait_seconds": 30}
+
+
+@pytest.mark.parametrize("strange", [{"status": "ok"}, {"next_offset": "x"}])
+def test_answers_of_something_else_end_neither_the_output_nor_the_heartbeats(
+    server: FakeServer, strange: dict[str, object]
+) -> None:
+    """JSON of another shape is as if the server were away: asked again, nothing is lost."""
+    server.fail("logs", (200, strange), (200, b"[]"))
+    server.fail("heartbeat", (200, strange), (200, b"[]"))
+    execution = server.add("echo one; exec sleep 60")
+    with working(server):
+        server.wait_for(lambda: execution.stdout.data and execution.heartbeats)
+        server.cancel(execution)
+        done(server, execution)
+    assert (execution.stdout.data, execution.report["outcome"]) == (b"one\n", "canceled")
 
 
 def test_output_survives_lost_requests_and_answers(server: FakeServer) -> None:

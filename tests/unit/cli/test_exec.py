@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_server import (
+    DROP_AFTER,
     DROP_BEFORE,
     TOKEN,
     Execution,
@@ -28,11 +29,12 @@ def server() -> Iterator[FakeServer]:
         yield fake
 
 
-def popen(url: str, *arguments: str) -> subprocess.Popen[bytes]:
+def popen(url: str, *arguments: str, more: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "cli.main", "exec", "--job", "nightly", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "CRONLEDGER_URL": url}
-        | {"CRONLEDGER_TOKEN": TOKEN, "MINE": "my own"},
+        | {"CRONLEDGER_TOKEN": TOKEN, "MINE": "my own"}
+        | (more or {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -138,10 +140,10 @@ def test_an_unreachable_server_does_not_stop_the_command() -> None:
     [
         problem(400, "validation_error", "job_name is too long"),
         problem(401, "invalid_token", "the access token is not known"),
-        problem(503, "unavailable", "the queue is full"),
+        problem(429, "too_many_requests", "not so often"),
         (200, b"<html>not ours"),
         (201, {"strange": True}),
-        DROP_BEFORE,
+        (201, {"execution": 1, "lease": []}),
     ],
 )
 def test_a_refusal_does_not_stop_the_command(
@@ -153,6 +155,48 @@ def test_a_refusal_does_not_stop_the_command(
     assert (code, out) == (5, b"done\n")
     assert err.startswith(b"cronledger: this run is not recorded: ")
     assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [DROP_BEFORE, DROP_AFTER, problem(503, "unavailable", "who knows")]
+)
+def test_a_create_without_a_clear_answer_is_repeated_while_the_command_runs(
+    server: FakeServer, fault: str | tuple[int, dict[str, object] | bytes | None]
+) -> None:
+    """The same key, so that there is one execution; what was written before it is in there."""
+    server.fail("create", fault, fault)
+    line = "echo early; read answer; exit 5"
+    with popen(server.url, "--", "/bin/sh", "-c", line) as process:
+        server.wait_for(lambda: server.executions and only(server).stdout.data)
+        out, err = process.communicate(b"go\n", timeout=DEADLINE_SECONDS)
+    assert (process.returncode, out, err) == (5, b"early\n", b"")
+    assert (only(server).stdout.data, only(server).report["exit_code"]) == (b"early\n", 5)
+    assert len({request.headers["idempotency-key"] for request in server.seen("create")}) == 1
+
+
+def test_a_create_is_repeated_for_a_bounded_time_after_the_command(server: FakeServer) -> None:
+    """A command that is over before the create is answered is recorded all the same."""
+    server.fail("create", DROP_AFTER, DROP_AFTER)
+    assert run(server.url, "--", "/bin/sh", "-c", "echo done; exit 5") == (5, b"done\n", b"")
+    assert (only(server).stdout.data, only(server).report["exit_code"]) == (b"done\n", 5)
+
+
+def test_a_refused_repetition_says_that_the_run_is_not_recorded(server: FakeServer) -> None:
+    """A clear refusal ends the repetition, and the command's output is not held for it."""
+    server.fail("create", DROP_BEFORE, problem(400, "validation_error", "job_name is too long"))
+    code, out, err = run(server.url, "--", "/bin/sh", "-c", "echo done; exit 5")
+    assert (code, out) == (5, b"done\n")
+    assert err == b"cronledger: this run is not recorded: job_name is too long\n"
+
+
+def test_the_command_does_not_get_what_opens_the_ledger(server: FakeServer) -> None:
+    """Token, key and database stay with exec; every other variable is passed on."""
+    names = ("TOKEN", "SECRET_KEY", "DATABASE_URL", "OWNER_DATABASE_URL", "URL")
+    shown = "|".join(f"${{CRONLEDGER_{name}-none}}" for name in names)
+    others = {f"CRONLEDGER_{name}": "secret" for name in names[1:-1]}
+    with popen(server.url, "--", "/bin/sh", "-c", f'echo "{shown}|$MINE"', more=others) as process:
+        out, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert out.decode() == f"none|none|none|none|{server.url}|my own\n"
 
 
 def test_large_output_passes_whole_while_the_record_is_cut(server: FakeServer) -> None:
