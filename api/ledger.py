@@ -1,7 +1,7 @@
 """What the routes work with: the ledger's parts, and the few steps that several of them share."""
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -92,21 +92,8 @@ class Ledger(Struct, frozen=True):
             if renewed is None:
                 raise LeaseLost(status=state.status)
             expires_at = renewed.expires_at
-        return self.claimed(state, configuration, now, expires_at)
-
-    def claimed(
-        self,
-        state: Execution,
-        configuration: bytes,
-        now: datetime,
-        expires_at: datetime | None = None,
-    ) -> wire.Claimed:
-        """Return an execution and its lease for the agent that runs it."""
-        expires_at = expires_at or now + timedelta(seconds=self.settings.lease_seconds)
         view = View(executions.row(state, 0), queries.Texts(configuration=configuration))
         job = configurations.opened(configuration, self.keys)
-        if state.fence is None:
-            raise LeaseLost(status=state.status)
         lease = wire.Lease(
             token=self.keys.lease_token(state.id, state.fence),
             expires_at=wire.timestamp(expires_at),

@@ -158,12 +158,7 @@ async def _answer_created(ledger: Ledger, done: Done, render: Any) -> Response[b
 async def _created_and_claimed(
     ledger: Ledger, done: Done, configuration: Configuration
 ) -> Response[bytes]:
-    state = done.execution
-    if state is None and done.replayed is not None:
-        state = await ledger.state(done.replayed.execution_id)
-    if state is None:
-        raise not_found()
-    claimed = ledger.claimed(state, configuration.body, wire.now())
+    claimed = await ledger.leased(done, configuration.body)
     return answers.json(claimed, 201, {"Location": _location(claimed.execution.id)})
 
 

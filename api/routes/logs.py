@@ -30,6 +30,7 @@ async def read_logs(request: Req, execution_id: str) -> Response[bytes]:
     row, texts = view.row, view.texts
     stored = texts.stdout if stream == "stdout" else texts.stderr
     sealed = row.stdout_kept_bytes if stream == "stdout" else row.stderr_kept_bytes
+    stored = stored.sealed(sealed)
     kept = await output.read(ledger.pool, row.id, stream, sealed)
     headers = {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
     if stored.omitted_from is not None:

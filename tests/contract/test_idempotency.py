@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.calls import PATH, Api, execution_id, fresh
+from tests.support.calls import PATH, Api, Held, execution_id, fresh
 from tests.support.problems import check_problem
 
 JOB: dict[str, Any] = {"job_name": "n", "command": "true"}
@@ -121,3 +121,16 @@ def test_an_execution_recorded_late_stands_where_it_happened(api: Api) -> None:
     moment = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
     made = api.create(id=execution_id(moment))
     assert datetime.fromisoformat(made["created_at"]) == moment
+
+
+def test_a_repeated_exec_gets_no_lease_of_what_has_ended(api: Api) -> None:
+    """A create with `claim` that is repeated after the end is a 409: to run it would be again."""
+    # given
+    body = {"job_name": "n", "command": "c", "claim": {"agent_id": fresh("agent")}}
+    headers = {"Idempotency-Key": fresh("key")}
+    first = api.post("", body, headers=headers).ok(201).json()
+    again = api.post("", body, headers=headers).ok(201).json()
+    assert first["lease"]["token"] == again["lease"]["token"]
+    Held(api, first).complete(outcome="exited", exit_code=0).ok(200)
+    # then
+    check_problem(api.post("", body, headers=headers), 409, code="lease_lost")
