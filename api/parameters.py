@@ -176,7 +176,8 @@ def query(
     known = tuple(known)
     for key, value in pairs:
         if key not in known:
-            raise invalid(key[:40], f"is not a parameter here; known are {', '.join(known)}")
+            hint = f"known are {', '.join(known)}" if known else "none is taken"
+            raise invalid(key[:40], f"is not a parameter here; {hint}")
         values.setdefault(key, []).append(text(key, value))
     for key, given in values.items():
         if len(given) > 1 and key not in repeatable:

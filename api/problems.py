@@ -74,6 +74,12 @@ _TITLES: Final[dict[int, str]] = {
     416: "Range Not Satisfiable",
     422: "Unprocessable Content",
 }
+# What the framework says of these is only their name.
+_DETAILS: Final[dict[int, str]] = {
+    404: "There is nothing at this path; /docs lists what there is.",
+    405: "This path does not take this method; the header Allow names those that it takes.",
+    413: "The body is larger than this server takes (its setting CRONLEDGER_BODY_BYTES_MAX).",
+}
 _CODES: Final[dict[int, str]] = {
     400: "validation_error",
     401: "authentication_required",
@@ -147,7 +153,8 @@ def problem_of(error: Exception) -> Problem:
             return _unavailable(error)
         case HTTPException():
             code = _CODES.get(error.status_code, "internal_error")
-            return Problem(error.status_code, code, error.detail, headers=dict(error.headers or {}))
+            detail = _DETAILS.get(error.status_code, error.detail)
+            return Problem(error.status_code, code, detail, headers=dict(error.headers or {}))
     _log.error("unforeseen error", exc_info=error)
     return Problem(
         500, "internal_error", "Something went wrong on the server. Its log says what; try again."

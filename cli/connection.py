@@ -73,8 +73,9 @@ def with_server(work: Callable[[Client], int], token_file: str = ADMIN_TOKEN) ->
         )
     except Problem as problem:
         if problem.status in _NOT_AUTHORISED:
+            sentence = str(problem).rstrip(".")
             return _fail(
-                f"not authorised: {problem}. Check CRONLEDGER_TOKEN and its scopes",
+                f"not authorised: {sentence}. Check CRONLEDGER_TOKEN and its scopes",
                 NOT_AUTHORISED_EXIT,
             )
         return _fail(str(problem), REFUSED_EXIT)

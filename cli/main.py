@@ -23,6 +23,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli.usage import UsageError
 
@@ -60,6 +61,7 @@ COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character still gets the rest of the line.
         sys.stdout.reconfigure(errors="replace")
@@ -74,6 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough: no message, nor one from the last flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE_EXIT
+
+
+def _open_what_is_closed() -> None:
+    """Give a caller's closed stdout or stderr (`>&-`) a place to go: Python sets it to None."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until exit
 
 
 def _dispatch(arguments: list[str]) -> int:

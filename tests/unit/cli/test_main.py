@@ -1,5 +1,6 @@
 """Rules of the entry point: what it lists, what it imports, how it fails."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from cli.main import COMMANDS, main
 
+PATH = os.environ["PATH"]
 HEAVY = ("litestar", "psycopg", "psycopg_pool", "eventsourcing", "msgspec", "uvicorn")
 OURS = [command.name for command in COMMANDS if command.name not in {"serve", "token"}]
 
@@ -87,3 +89,15 @@ def test_the_package_runs_from_anywhere(tmp_path: Path) -> None:
         check=True,
     )
     assert b"cronledger list" in done.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs_are_no_error(closed: str) -> None:
+    """A caller that closes stdout or stderr, as a daemon does, gets the command's exit code."""
+    line = f'"$0" -m cli.main exec --job j -- sh -c "exit 7" {closed}'
+    environment = {"CRONLEDGER_URL": "http://127.0.0.1:9", "CRONLEDGER_TOKEN": "t", "PATH": PATH}
+    done = subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable], env=environment, capture_output=True, check=False
+    )
+    assert 7 == done.returncode
+    assert b"Traceback" not in done.stderr
