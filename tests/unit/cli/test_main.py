@@ -99,5 +99,5 @@ def test_closed_outputs_are_no_error(closed: str) -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", line, sys.executable], env=environment, capture_output=True, check=False
     )
-    assert 7 == done.returncode
+    assert done.returncode == 7
     assert b"Traceback" not in done.stderr
