@@ -22,6 +22,7 @@ from api.problems import Problem, invalid, not_found, of_validation
 from domain import ids
 from domain.events import TriggeredBy
 from domain.execution import Status
+from domain.names import is_name
 from projections.queries import Filter
 from store.keys import Keys
 
@@ -32,7 +33,6 @@ _KEY_MAX: Final = 255
 _VALUES_MAX: Final = 100
 
 _T = TypeVar("_T")
-_NAME: Final = re.compile(wire.NAME_PATTERN[:-1] + r"\Z")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 _VARIABLE: Final = re.compile(wire.VARIABLE_PATTERN[:-1] + r"\Z")
 # A `+` that was not percent-encoded arrives as a space.
@@ -75,7 +75,7 @@ def _decoder(shape: Any) -> msgspec.json.Decoder[Any]:
 
 def name(field: str, value: str) -> str:
     """Return `value` if it is a name: letters, digits and ``_ . : @ -``, at most 128."""
-    if not _NAME.match(value):
+    if not is_name(value):
         raise invalid(
             field,
             "must begin with a letter or digit and hold only letters, digits and _ . : @ - "

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from domain.events import Outcome, TriggeredBy
 from domain.execution import Status
+from domain.names import NAME_PATTERN
 
 Timestamp: TypeAlias = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"})
@@ -26,7 +27,6 @@ ExecutionId: TypeAlias = Annotated[
         },
     ),
 ]
-NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$"
 TEXT_PATTERN: Final = "^[^\\u0000-\\u001f\\u007f]*$"
 NO_NUL_PATTERN: Final = "^[^\\u0000]*$"
 VARIABLE_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]*$"

@@ -4,7 +4,9 @@ import re
 from typing import Final
 
 NAME_CHARACTERS_MAX: Final = 128
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}\Z")
+NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$"
+# In a schema `$` is the very end of the text; in Python it also stands before a last line break.
+_NAME: Final = re.compile(NAME_PATTERN[:-1] + r"\Z")
 _FOREIGN: Final = re.compile("[^A-Za-z0-9_.:@-]")
 
 

@@ -1,12 +1,10 @@
 """Configurations: what is run, as one body that all executions with the same one share."""
 
 import hashlib
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import msgspec
 from msgspec import Struct, field
-from psycopg_pool import AsyncConnectionPool
 
 from domain.events import BodyDigest
 from store.keys import Keys
@@ -53,16 +51,3 @@ def opened(body: bytes, keys: Keys) -> Job:
     job = _decoder.decode(body)
     plain = {name: keys.decrypt(value) for name, value in job.secrets.items()}
     return msgspec.structs.replace(job, secrets=plain)
-
-
-async def of_execution(pool: AsyncConnectionPool[Any], execution_id: UUID) -> bytes | None:
-    """Return the stored configuration that an execution was created with."""
-    async with pool.connection() as connection:
-        cursor = await connection.execute(
-            "SELECT c.body FROM store.configurations c WHERE c.digest = decode("
-            "(SELECT convert_from(payload, 'UTF8')::json -> 'configuration' ->> 'sha256'"
-            " FROM ledger.events WHERE stream_id = %s AND version = 1), 'hex')",
-            [execution_id],
-        )
-        row = await cursor.fetchone()
-    return bytes(row[0]) if row else None

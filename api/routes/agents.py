@@ -19,7 +19,7 @@ from domain.events import Ending, StreamDigest
 from domain.execution import Execution
 from projections import executions
 from projections.queries import View
-from store import configurations, leases, output
+from store import leases, output
 from store.work import Answer, ClaimNext, Done, IdempotencyKey, Message, Work
 
 CHUNK_BYTES_MAX: Final = 1024 * 1024
@@ -118,7 +118,8 @@ def _claim_answer(state: Execution) -> Answer:
 async def _claimed(ledger: Ledger, done: Done) -> Response[bytes]:
     configuration = done.configuration
     if done.replayed is not None:
-        configuration = await configurations.of_execution(ledger.pool, done.replayed.execution_id)
+        view = await ledger.view(done.replayed.execution_id)
+        configuration = view.texts.configuration
     return answers.json(await ledger.leased(done, configuration))
 
 

@@ -252,7 +252,7 @@ async def retry_execution(request: Req, execution_id: str) -> Response[bytes]:
     parameters.query(request, ())
     await parameters.body(request, Nothing)
     old_id = parameters.execution_id(execution_id)
-    configuration = await configurations.of_execution(ledger.pool, old_id)
+    old = await ledger.view(old_id)
     command = commands.Retry(
         at=wire.now(),
         by=caller.actor,
@@ -262,7 +262,9 @@ async def retry_execution(request: Req, execution_id: str) -> Response[bytes]:
     )
 
     def render(state: Execution) -> Answer:
-        return _created(View(executions.row(state, 0), Texts(configuration=configuration)))
+        return _created(
+            View(executions.row(state, 0), Texts(configuration=old.texts.configuration))
+        )
 
     key = key_of(request, caller, "Idempotency-Key", None)
     done = await ledger.appender.submit(Work(command, key=key, render=render))

@@ -1,5 +1,7 @@
 """What agents say: claims, heartbeats, outcomes, and how a cancel reaches them."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -225,3 +227,15 @@ def test_cancel_of_an_ended_execution_names_the_status(api: Api, status: str) ->
     problem = check_problem(api.cancel(api.brought_to(status)["id"]), 409)
     for word in (status, "pending", "running"):
         assert word in problem["detail"]
+
+
+def test_a_waiting_heartbeat_hears_of_a_cancel_at_once(api: Api) -> None:
+    """The long poll is answered when the cancel is asked for, not when it runs out."""
+    held = api.start()
+    with ThreadPoolExecutor(1) as threads:
+        began = time.monotonic()
+        beat = threads.submit(held.heartbeat, 30)
+        api.cancel(held.id).ok(202)
+        assert beat.result().ok().json()["cancel_requested"]
+        assert time.monotonic() - began < 15
+    held.complete(outcome="canceled", exit_code=143, signal=15).ok()
