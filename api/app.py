@@ -18,7 +18,7 @@ from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
 from api.ledger import Ledger
-from api.metrics import Metrics, counting
+from api.metrics import Metrics
 from api.routes import agents, executions, logs, operations
 from api.settings import Settings
 from api.waiting import Waiting
@@ -100,7 +100,7 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
             app.state.metrics = metrics
             yield
 
-    app = Litestar(
+    return Litestar(
         route_handlers=[*options.handlers(HANDLERS), *HANDLERS],
         lifespan=[lifespan],
         state=State({"ledger": ledger}),
@@ -110,4 +110,3 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
         logging_config=None,
         debug=False,
     )
-    return counting(app)

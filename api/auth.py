@@ -9,6 +9,7 @@ from litestar import Request
 from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool
 
+from api import parameters
 from api.problems import Problem
 from domain import ids
 from store import tokens
@@ -107,7 +108,7 @@ def _caller(token: Token) -> Caller:
 
 
 def _presented(request: Request[Any, Any, Any]) -> str:
-    header = request.headers.get("authorization")
+    header = parameters.header(request, "authorization")
     if header is not None:
         scheme, _, secret = header.partition(" ")
         if scheme.lower() == "bearer" and secret.strip():
@@ -115,7 +116,7 @@ def _presented(request: Request[Any, Any, Any]) -> str:
         raise _unauthorized(
             "authentication_required", "The Authorization header must read: Bearer TOKEN."
         )
-    if secret := request.headers.get("x-api-key", "").strip():
+    if secret := (parameters.header(request, "x-api-key") or "").strip():
         return secret
     raise _unauthorized(
         "authentication_required",

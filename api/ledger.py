@@ -59,7 +59,7 @@ class Ledger(Struct, frozen=True):
 
     async def fence(self, request: Request[Any, Any, Any], execution_id: UUID) -> UUID:
         """Return which claim reports, by the header Lease-Token. Raises 400, 404, `LeaseLost`."""
-        token = request.headers.get("lease-token")
+        token = parameters.header(request, "lease-token")
         if not token:
             raise Problem(
                 400,

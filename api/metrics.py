@@ -3,34 +3,15 @@
 import resource
 import sys
 import time
-from collections import Counter
 from typing import Final, TypeAlias
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
-
+from api import answers
 from api.background import Sweeper
 from api.ledger import Ledger
 
 Line: TypeAlias = tuple[str, str, str, float]
 
-# Answers by status, of this process.
-_answers: Final[Counter[int]] = Counter()
 _started: Final = time.time()
-
-
-def counting(app: ASGIApp) -> ASGIApp:
-    """Count the answers of `app` by status."""
-
-    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                _answers[message["status"]] += 1
-            await send(message)
-
-        await app(scope, receive, sending if scope["type"] == ScopeType.HTTP else send)
-
-    return counted
 
 
 class Metrics:
@@ -48,7 +29,7 @@ class Metrics:
             parts.append(f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{name} {value}\n")
         name = "cronledger_http_answers_total"
         parts.append(f"# HELP {name} HTTP answers by status.\n# TYPE {name} counter\n")
-        parts += [f'{name}{{status="{code}"}} {n}\n' for code, n in sorted(_answers.items())]
+        parts += [f'{name}{{status="{code}"}} {n}\n' for code, n in sorted(answers.counts.items())]
         return "".join(parts)
 
     def _own(self) -> list[Line]:

@@ -5,9 +5,12 @@ litestar answers this by itself, but where a path has two handlers its answer na
 
 from collections.abc import Iterable
 
-from litestar import Response, route
+from litestar import route
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from api import answers
 
 
 def handlers(operations: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
@@ -21,7 +24,7 @@ def handlers(operations: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
 
 def _answering(path: str, allowed: str) -> HTTPRouteHandler:
     @route(path, http_method=HttpMethod.OPTIONS)
-    async def options() -> Response[bytes]:
-        return Response(b"", status_code=204, headers={"Allow": allowed})
+    async def options() -> ASGIApp:
+        return answers.empty(headers={"Allow": allowed})
 
     return options

@@ -53,7 +53,7 @@ class ListQuery(Struct, frozen=True):
 
 async def body(request: Request[Any, Any, Any], shape: Callable[..., _T]) -> _T:
     """Return the JSON body of `request`. Raises `Problem` 400, 413 or 415."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = (header(request, "content-type") or "").partition(";")[0].strip().lower()
     content = await request.body()
     if media_type != "application/json" and (content or media_type):
         raise Problem(
@@ -125,13 +125,23 @@ def moment(field: str, value: str) -> datetime:
 # ---------------------------------------------------------------------------------------- headers
 
 
-def idempotency_key(request: Request[Any, Any, Any], header: str) -> str | None:
+def header(request: Request[Any, Any, Any], name: str) -> str | None:
+    """Return the first header of this name, None if there is none."""
+    # Straight from the connection: an object that holds all of them costs more than this loop.
+    wanted = name.lower().encode("latin-1")
+    for key, value in request.scope["headers"]:
+        if key == wanted:
+            return value.decode("latin-1")
+    return None
+
+
+def idempotency_key(request: Request[Any, Any, Any], name: str) -> str | None:
     """Return the value of Idempotency-Key or Claim-Id, None if it is absent."""
-    value = request.headers.get(header)
+    value = header(request, name)
     if value is None:
         return None
     if not 0 < len(value) <= _KEY_MAX or not value.isascii() or not value.isprintable():
-        raise invalid(header, f"must be 1 to {_KEY_MAX} printable ASCII characters")
+        raise invalid(name, f"must be 1 to {_KEY_MAX} printable ASCII characters")
     return value
 
 
@@ -145,9 +155,9 @@ def fingerprint(request: Request[Any, Any, Any], decoded: object) -> bytes:
 # ------------------------------------------------------------------------------------------ paths
 
 
-def execution_id(path_value: str) -> UUID:
+def execution_id(request: Request[Any, Any, Any]) -> UUID:
     """Return the id in the path. What is no id is not there either: 404."""
-    value = ids.from_text(ids.EXECUTION, path_value)
+    value = ids.from_text(ids.EXECUTION, request.scope["path_params"]["execution_id"])
     if value is None:
         raise not_found()
     return value

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET, Struct, UnsetType
 from psycopg_pool import PoolTimeout, TooManyRequests
 
+from api import answers
 from domain import errors
 from store.appender import Unavailable
 
@@ -176,6 +177,7 @@ def respond(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         ),
         expected_offset=problem.expected_offset,
     )
+    answers.counts[problem.status] += 1
     return Response(
         msgspec.json.encode(document),
         status_code=problem.status,

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 from uuid import UUID
 
-from litestar import Request, Response, post
+from litestar import Request, post
+from litestar.types import ASGIApp
 
 from api import answers, parameters, rendering, wire
+from api.answers import Answered
 from api.auth import Caller
 from api.ledger import Ledger, check_agent, is_reported, key_of, of, told
 from api.problems import Problem, invalid
@@ -28,7 +30,7 @@ Req = Request[Any, Any, Any]
 
 
 @post(PATH + "/claim")
-async def claim(request: Req) -> Response[bytes]:
+async def claim(request: Req) -> ASGIApp:
     """Take the oldest pending execution that this agent may run, waiting for one if asked to."""
     ledger = of(request)
     caller = await ledger.authenticator.require(request, "agent")
@@ -53,7 +55,7 @@ async def _claim_when_possible(
     *,
     key: IdempotencyKey | None,
     loop_end: float,
-) -> Response[bytes]:
+) -> Answered:
     with ledger.waiting.claim(agent_id) as place:
         while True:
             command = ClaimNext(wire.now(), caller.actor, ledger.new_id(), agent_id)
@@ -115,7 +117,7 @@ def _claim_answer(state: Execution) -> Answer:
     return Answer(state.id, 200)
 
 
-async def _claimed(ledger: Ledger, done: Done) -> Response[bytes]:
+async def _claimed(ledger: Ledger, done: Done) -> Answered:
     configuration = done.configuration
     if done.replayed is not None:
         view = await ledger.view(done.replayed.execution_id)
@@ -124,13 +126,13 @@ async def _claimed(ledger: Ledger, done: Done) -> Response[bytes]:
 
 
 @post(_ONE + "/heartbeat")
-async def heartbeat(request: Req, execution_id: str) -> Response[bytes]:
+async def heartbeat(request: Req) -> ASGIApp:
     """Renew the lease, and wait for news of a cancel if asked to."""
     ledger = of(request)
     caller = await ledger.authenticator.require(request, "agent")
     parameters.query(request, ())
     asked = await parameters.body(request, wire.Heartbeat)
-    subject = parameters.execution_id(execution_id)
+    subject = parameters.execution_id(request)
     fence = await ledger.fence(request, subject)
     # A wait must not outlast the lease that it renews.
     wait_seconds = min(asked.wait_seconds, ledger.settings.lease_seconds / 3)
@@ -164,7 +166,7 @@ def _check_holder(caller: Caller, view: View) -> None:
 
 
 @post(_ONE + "/logs")
-async def append_logs(request: Req, execution_id: str) -> Response[bytes]:
+async def append_logs(request: Req) -> ASGIApp:
     """Append raw bytes to one output stream at a byte offset."""
     ledger = of(request)
     caller = await ledger.authenticator.require(request, "agent")
@@ -174,7 +176,7 @@ async def append_logs(request: Req, execution_id: str) -> Response[bytes]:
         raise invalid("offset", "is required")
     offset = parameters.integer(values, "offset", 0, 0, 1 << 53)
     skip_to = parameters.integer(values, "skip_to", -1, 0, 1 << 53)
-    subject = parameters.execution_id(execution_id)
+    subject = parameters.execution_id(request)
     fence = await ledger.fence(request, subject)
     data = await request.body()
     if len(data) > CHUNK_BYTES_MAX:
@@ -229,14 +231,14 @@ def _gap(stream: str, expected: int) -> Problem:
 
 
 @post(_ONE + "/complete")
-async def complete(request: Req, execution_id: str) -> Response[bytes]:
+async def complete(request: Req) -> ASGIApp:
     """Record how the command ended."""
     ledger = of(request)
     caller = await ledger.authenticator.require(request, "agent")
     parameters.query(request, ())
     asked = await parameters.body(request, wire.Complete)
     _check_report(asked)
-    subject = parameters.execution_id(execution_id)
+    subject = parameters.execution_id(request)
     fence = await ledger.fence(request, subject)
     view = await ledger.view(subject)
     _check_holder(caller, view)

@@ -7,10 +7,12 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, get, post
+from litestar.types import ASGIApp
 from msgspec import UNSET, Struct
 
 from api import answers, parameters, rendering, wire
+from api.answers import Answered
 from api.ledger import Ledger, check_agent, key_of, of
 from api.problems import invalid, not_found
 from domain import commands, ids
@@ -41,7 +43,7 @@ Req = Request[Any, Any, Any]
 
 
 @get(PATH)
-async def list_executions(request: Req) -> Response[bytes]:
+async def list_executions(request: Req) -> ASGIApp:
     """List executions, newest first."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
@@ -62,12 +64,12 @@ async def list_executions(request: Req) -> Response[bytes]:
 
 
 @get(_ONE)
-async def get_execution(request: Req, execution_id: str) -> Response[bytes]:
+async def get_execution(request: Req) -> ASGIApp:
     """Return one execution with its full output and error logs."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     parameters.query(request, ())
-    view = await ledger.view(parameters.execution_id(execution_id))
+    view = await ledger.view(parameters.execution_id(request))
     row, texts = view.row, view.texts
     kept = []
     for stream, stored, sealed in (
@@ -87,7 +89,7 @@ def _detailed(view: View, stdout: bytes, stderr: bytes) -> bytes:
 
 
 @post(PATH)
-async def create_execution(request: Req) -> Response[bytes]:
+async def create_execution(request: Req) -> ASGIApp:
     """Create a pending execution; with `claim`, the caller's agent starts it at once."""
     ledger = of(request)
     caller = await ledger.authenticator.require(request, "operate")
@@ -141,7 +143,7 @@ async def create_execution(request: Req) -> Response[bytes]:
     return await _answer_created(ledger, done, render)
 
 
-async def _answer_created(ledger: Ledger, done: Done, render: Any) -> Response[bytes]:
+async def _answer_created(ledger: Ledger, done: Done, render: Any) -> Answered:
     if done.replayed is not None:
         answer = done.replayed
     elif done.changed and done.execution is not None:
@@ -157,7 +159,7 @@ async def _answer_created(ledger: Ledger, done: Done, render: Any) -> Response[b
 
 async def _created_and_claimed(
     ledger: Ledger, done: Done, configuration: Configuration
-) -> Response[bytes]:
+) -> Answered:
     claimed = await ledger.leased(done, configuration.body)
     return answers.json(claimed, 201, {"Location": _location(claimed.execution.id)})
 
@@ -245,13 +247,13 @@ def _timeout(asked: wire.CreateExecution, timeout_seconds_max: int) -> int | Non
 
 
 @post(_ONE + "/retry")
-async def retry_execution(request: Req, execution_id: str) -> Response[bytes]:
+async def retry_execution(request: Req) -> ASGIApp:
     """Run a failed or timed-out execution again, as a new one with the same configuration."""
     ledger = of(request)
     caller = await ledger.authenticator.require(request, "operate")
     parameters.query(request, ())
     await parameters.body(request, Nothing)
-    old_id = parameters.execution_id(execution_id)
+    old_id = parameters.execution_id(request)
     old = await ledger.view(old_id)
     command = commands.Retry(
         at=wire.now(),
@@ -272,7 +274,7 @@ async def retry_execution(request: Req, execution_id: str) -> Response[bytes]:
 
 
 @post(_ONE + "/cancel")
-async def cancel_execution(request: Req, execution_id: str) -> Response[bytes]:
+async def cancel_execution(request: Req) -> ASGIApp:
     """Cancel: a pending execution at once (200), a running one through its agent (202)."""
     ledger = of(request)
     caller = await ledger.authenticator.require(request, "operate")
@@ -282,7 +284,7 @@ async def cancel_execution(request: Req, execution_id: str) -> Response[bytes]:
         at=wire.now(),
         by=caller.actor,
         command_id=ledger.new_id(),
-        execution_id=parameters.execution_id(execution_id),
+        execution_id=parameters.execution_id(request),
     )
     await ledger.appender.submit(Work(command))
     view = await ledger.view(command.execution_id)
@@ -291,12 +293,12 @@ async def cancel_execution(request: Req, execution_id: str) -> Response[bytes]:
 
 
 @get(_ONE + "/events")
-async def execution_events(request: Req, execution_id: str) -> Response[bytes]:
+async def execution_events(request: Req) -> ASGIApp:
     """Return the audit trail of one execution."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     parameters.query(request, ())
-    entries = await queries.events(ledger.pool, parameters.execution_id(execution_id))
+    entries = await queries.events(ledger.pool, parameters.execution_id(request))
     if not entries:
         raise not_found()
     return answers.json(wire.AuditTrail([_audit_event(entry) for entry in entries]))

@@ -4,9 +4,11 @@ import asyncio
 import re
 from typing import Any, Final
 
-from litestar import Request, Response, get
+from litestar import Request, get
+from litestar.types import ASGIApp
 
 from api import parameters
+from api.answers import Answered
 from api.ledger import of
 from api.problems import Problem, invalid
 from api.routes.agents import stream_of
@@ -19,14 +21,14 @@ _TAIL_MAX: Final = 1_000_000
 
 
 @get(PATH + "/{execution_id:str}/logs")
-async def read_logs(request: Req, execution_id: str) -> Response[bytes]:
+async def read_logs(request: Req) -> ASGIApp:
     """Return what was kept of one output stream: all of it, a byte range, or the last lines."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     values = parameters.query(request, ("stream", "tail"))
     stream = stream_of(values)
     tail = parameters.integer(values, "tail", -1, 0, _TAIL_MAX)
-    view = await ledger.view(parameters.execution_id(execution_id))
+    view = await ledger.view(parameters.execution_id(request))
     row, texts = view.row, view.texts
     stored = texts.stdout if stream == "stdout" else texts.stderr
     sealed = row.stdout_kept_bytes if stream == "stdout" else row.stderr_kept_bytes
@@ -40,13 +42,11 @@ async def read_logs(request: Req, execution_id: str) -> Response[bytes]:
     if tail >= 0:
         # A million lines of a large output would hold up every other request.
         kept = await asyncio.to_thread(last_lines, kept, tail)
-    elif (wanted := request.headers.get("range")) is not None:
+    elif (wanted := parameters.header(request, "range")) is not None:
         first, last = _range(wanted, len(kept))
         headers["Content-Range"] = f"bytes {first}-{last}/{len(kept)}"
         kept, status = kept[first : last + 1], 206
-    return Response(
-        kept, status_code=status, headers=headers, media_type="application/octet-stream"
-    )
+    return Answered(kept, status, "application/octet-stream", headers)
 
 
 def last_lines(data: bytes, lines: int) -> bytes:

@@ -4,23 +4,25 @@ import asyncio
 from typing import Any, Final
 
 import psycopg
-from litestar import MediaType, Request, Response, get
+from litestar import Request, get
+from litestar.types import ASGIApp
 from psycopg_pool import PoolTimeout
 
 from api import answers, docs, openapi, wire
+from api.answers import Answered
 from api.ledger import of
 
 Req = Request[Any, Any, Any]
 
 
 @get("/health/live")
-async def live() -> Response[bytes]:
+async def live() -> ASGIApp:
     """Tell that this process answers."""
     return answers.json(wire.Health("ok", "the server answers"))
 
 
 @get("/health/ready")
-async def ready(request: Req) -> Response[bytes]:
+async def ready(request: Req) -> ASGIApp:
     """Tell whether this server can record and read: its database answers."""
     ledger = of(request)
     try:
@@ -33,25 +35,25 @@ async def ready(request: Req) -> Response[bytes]:
 
 
 @get("/metrics")
-async def metrics(request: Req) -> Response[bytes]:
+async def metrics(request: Req) -> ASGIApp:
     """Return figures for Prometheus."""
     await of(request).authenticator.require(request, "read")
     text: str = await request.app.state.metrics.text()
-    return Response(text.encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Answered(text.encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @get(["/schema", "/schema/openapi.json"])
-async def schema() -> Response[bytes]:
+async def schema() -> ASGIApp:
     """Return the OpenAPI description of this API."""
     return answers.json(openapi.document())
 
 
 @get(["/", "/docs"])
-async def documentation() -> Response[bytes]:
+async def documentation() -> ASGIApp:
     """Return the description of this API for people."""
-    return Response(
+    return Answered(
         docs.page(),
-        media_type=MediaType.HTML,
+        media_type="text/html; charset=utf-8",
         headers={
             "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
             "X-Content-Type-Options": "nosniff",

@@ -229,7 +229,10 @@ def test_a_cursor_goes_on_where_it_was_given(last: UUID, status: tuple[str, ...]
 @pytest.mark.parametrize("path", ["", "exec_", "42", "exec_" + "z" * 26, "tok_" + "0" * 26])
 def test_an_id_that_is_none_is_not_there(path: str) -> None:
     """What is no id is answered as an id that does not exist."""
+    request = _request("")
+    request.scope["path_params"] = {"execution_id": path}
+
     with pytest.raises(Problem) as refused:
-        parameters.execution_id(path)
+        parameters.execution_id(request)
 
     assert (refused.value.status, refused.value.code) == (404, "resource_not_found")
