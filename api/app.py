@@ -27,6 +27,7 @@ from projections.executions import InlineExecutions
 from projections.views import Views
 from store import database
 from store.appender import Appender
+from store.configurations import Configurations
 from store.keys import Keys
 
 HANDLERS: Final = (
@@ -55,7 +56,8 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         ledger_id=ledger_id,
         keys=keys,
         pool=pool,
-        views=Views(pool),
+        views=Views(conninfo),
+        configurations=Configurations(pool),
         appender=appender,
         authenticator=Authenticator(pool),
         waiting=waiting,
@@ -88,6 +90,7 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
         # At this point nobody submits any more: what is queued is committed, then we are done.
         await ledger.appender.stop()
         await housekeeper.remember_head()
+        await ledger.views.close()
         await ledger.pool.close()
 
 
@@ -106,7 +109,6 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
         state=State({"ledger": ledger}),
         openapi_config=None,
         exception_handlers={Exception: problems.respond},
-        request_max_body_size=ledger.settings.body_bytes_max,
         logging_config=None,
         debug=False,
     )

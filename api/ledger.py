@@ -24,6 +24,7 @@ from projections.queries import View
 from projections.views import Views
 from store import configurations, history, leases, output
 from store.appender import Appender
+from store.configurations import Configurations
 from store.keys import Keys
 from store.output import StoredStream
 from store.work import Done, IdempotencyKey
@@ -37,6 +38,7 @@ class Ledger(Struct, frozen=True):
     keys: Keys
     pool: AsyncConnectionPool[Any]
     views: Views
+    configurations: Configurations
     appender: Appender
     authenticator: Authenticator
     waiting: Waiting
@@ -73,7 +75,7 @@ class Ledger(Struct, frozen=True):
             raise LeaseLost(status=view.row.status)
         return fence
 
-    async def leased(self, done: Done, configuration: bytes | None) -> wire.Claimed:
+    async def leased(self, done: Done) -> wire.Claimed:
         """Return the execution that a claim got, and its lease; a repeated claim renews it.
 
         Raises `LeaseLost` if the execution was ended or given up meanwhile: to run it now would be
@@ -83,6 +85,9 @@ class Ledger(Struct, frozen=True):
         expires_at = now + timedelta(seconds=self.settings.lease_seconds)
         if done.replayed is not None:
             state = await self.state(done.replayed.execution_id)
+        configuration = None
+        if state is not None:
+            configuration = await self.configurations.body(state.configuration.sha256)
         if state is None or configuration is None:
             raise LeaseLost(status="without its configuration, which was erased")
         if state.fence is None or state.status != "running":

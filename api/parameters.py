@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from msgspec import Struct
 
 from api import wire
@@ -54,7 +55,7 @@ class ListQuery(Struct, frozen=True):
 async def body(request: Request[Any, Any, Any], shape: Callable[..., _T]) -> _T:
     """Return the JSON body of `request`. Raises `Problem` 400, 413 or 415."""
     media_type = (header(request, "content-type") or "").partition(";")[0].strip().lower()
-    content = await request.body()
+    content = await raw_body(request)
     if media_type != "application/json" and (content or media_type):
         raise Problem(
             415,
@@ -66,6 +67,25 @@ async def body(request: Request[Any, Any, Any], shape: Callable[..., _T]) -> _T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise of_validation(error) from error
     return decoded
+
+
+async def raw_body(request: Request[Any, Any, Any]) -> bytes:
+    """Return the body as it came. Raises litestar's 413 for one that is too large."""
+    highest: int = request.app.state.ledger.settings.body_bytes_max
+    announced = header(request, "content-length") or ""
+    size, parts, more = 0, [], True
+    while more:
+        if size > highest or (announced.isdecimal() and int(announced) > highest):
+            raise RequestEntityTooLarge
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise invalid("body", "ended before its announced length")
+        parts.append(message["body"])
+        size += len(message["body"])
+        more = message.get("more_body", False)
+    if size > highest:
+        raise RequestEntityTooLarge
+    return b"".join(parts)
 
 
 @cache

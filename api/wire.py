@@ -56,7 +56,7 @@ Offset: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
 
 def timestamp(moment: datetime) -> str:
     """Return `moment`, which is in UTC, as it travels: RFC 3339 with milliseconds and Z."""
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def optional_timestamp(moment: datetime | None) -> str | None:

@@ -1,6 +1,5 @@
 """The named reads, over the statements in sql/."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -71,32 +70,23 @@ class AuditEntry(Struct, frozen=True):
     leaf_hash: bytes
 
 
-async def several(
-    pool: AsyncConnectionPool[Any], execution_ids: Sequence[UUID]
-) -> dict[UUID, View]:
-    """Return executions by their ids; those that do not exist are left out.
-
-    At most `SEVERAL_MAX` ids, so that one answer stays small.
-    """
-    statement = sql.named("list_executions").replace("{conditions}", "WHERE id = ANY(%(ids)s)")
-    parameters = {"ids": execution_ids, "limit": SEVERAL_MAX, "offset": 0}
-    async with pool.connection() as connection:
-        rows = await _views(connection, statement, parameters, prepare=True)
-    return {view.row.id: view for view in rows}
+def listing(conditions: str, *, limit: str = "%(limit)s", offset: str = "0") -> str:
+    """Return the statement that reads whole executions, filled in."""
+    return sql.named("list_executions").format(conditions=conditions, limit=limit, offset=offset)
 
 
 async def page(pool: AsyncConnectionPool[Any], chosen: Filter, *, limit: int, offset: int) -> Page:
     """Return one page of the executions that match, newest first."""
     conditions, parameters = _conditions(chosen)
     parameters |= {"limit": limit + 1, "offset": offset, "count_max": COUNT_MAX + 1}
-    listing = sql.named("list_executions").replace("{conditions}", conditions)
+    statement = listing(conditions, offset="%(offset)s")
     # A cursor narrows the page, not the total.
     counted, _ = _conditions(chosen, with_cursor=False)
     counting = sql.named("count_executions").replace("{conditions}", counted)
     async with pool.connection() as connection:
         # Filters differ in how many rows they match by orders of magnitude: a plan made once for
         # all of them would be a bad one, so these are planned with their values each time.
-        rows = await _views(connection, listing, parameters, prepare=False)
+        rows = await _views(connection, statement, parameters)
         cursor = await connection.execute(counting.encode(), parameters, prepare=False)
         row = await cursor.fetchone()
     total = row[0] if row else 0
@@ -120,17 +110,18 @@ async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Aud
 
 
 async def _views(
-    connection: AsyncConnection[Any], statement: str, parameters: dict[str, Any], *, prepare: bool
+    connection: AsyncConnection[Any], statement: str, parameters: dict[str, Any]
 ) -> list[View]:
-    async with connection.cursor(binary=True, row_factory=args_row(_view)) as cursor:
-        await cursor.execute(statement.encode(), parameters, prepare=prepare)
+    async with connection.cursor(binary=True, row_factory=args_row(view)) as cursor:
+        await cursor.execute(statement.encode(), parameters, prepare=False)
         return await cursor.fetchall()
 
 
 _ROW_COLUMNS: Final = len(Row.__struct_fields__)
 
 
-def _view(*columns: Any) -> View:
+def view(*columns: Any) -> View:
+    """Return the columns of one row of `listing`, put together."""
     row, texts = columns[:_ROW_COLUMNS], columns[_ROW_COLUMNS:]
     configuration, message, *streams = texts
     half = len(streams) // 2

@@ -1,14 +1,20 @@
 """Single executions, read together: requests of the same moment share one statement."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 from uuid import UUID
 
-from psycopg_pool import AsyncConnectionPool
+import psycopg
+from psycopg import pq
 
 from projections import queries
 from projections.queries import View
+from store.roundtrip import RoundTrips, array
+
+_TRIP_SECONDS: Final = 30.0
+SEVERAL: Final = queries.listing("WHERE id = ANY($1::uuid[])", limit=str(queries.SEVERAL_MAX))
 
 
 class Views:
@@ -18,8 +24,9 @@ class Views:
     what was committed when it asked.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
-        self._pool = pool
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._trips: RoundTrips | None = None
         self._waiting: dict[UUID, asyncio.Future[View | None]] = {}
         self._reader: asyncio.Task[None] | None = None
 
@@ -47,12 +54,39 @@ class Views:
                     waiting.set_result(found.get(execution_id))
         self._reader = None
 
+    async def close(self) -> None:
+        """Disconnect; the next request connects again."""
+        trips, self._trips = self._trips, None
+        if trips is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await trips.close()
+
     async def _found(self, asked: list[UUID]) -> dict[UUID, View]:
-        found: dict[UUID, View] = {}
-        for first in range(0, len(asked), queries.SEVERAL_MAX):
-            some = asked[first : first + queries.SEVERAL_MAX]
-            found |= await queries.several(self._pool, some)
-        return found
+        kept = self._trips is not None and not self._trips.closed
+        try:
+            return await self._asked(asked)
+        except psycopg.OperationalError:
+            await self.close()
+            if not kept:
+                raise
+            # The database may have closed a kept connection long ago: once more on a new one.
+            return await self._asked(asked)
+
+    async def _asked(self, asked: list[UUID]) -> dict[UUID, View]:
+        try:
+            async with asyncio.timeout(_TRIP_SECONDS):
+                if self._trips is None or self._trips.closed:
+                    await self.close()
+                    self._trips = await RoundTrips.connect(self._conninfo, {b"several": SEVERAL})
+                for first in range(0, len(asked), queries.SEVERAL_MAX):
+                    some = asked[first : first + queries.SEVERAL_MAX]
+                    self._trips.send(b"several", (array(some),), result_format=pq.Format.BINARY)
+                answers = await self._trips.answers()
+        except (OSError, TimeoutError) as error:
+            await self.close()
+            raise psycopg.OperationalError(str(error)) from error
+        rows = (self._trips.rows(answer, queries.view) for answer in answers)
+        return {view.row.id: view for some in rows for view in some}
 
 
 def _fail(waiting: Sequence[asyncio.Future[View | None]], error: Exception) -> None:

@@ -10,20 +10,20 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
 import psycopg
 from msgspec import Struct
-from psycopg import AsyncConnection
 
 from domain.execution import Execution
 from store import sql
 from store.batch import BatchRead, Bench, Verdict
 from store.chain import Head
 from store.roundtrip import RoundTrips, array
+from store.states import States
 from store.work import ClaimNext, Done, Lapses, Notice, Work
 
 APPEND_LOCK: Final = 0x63726F6E  # "cron": the advisory lock that every writer of the log takes
@@ -39,12 +39,6 @@ _STATEMENTS: Final = {
     b"rollback": "ROLLBACK",
     b"settle": sql.named("settle_commit"),
 }
-# Every statement here is a handful of index lookups: planned once, and never, for want of
-# statistics, as a scan of all history.
-_PLANNING: Final = (
-    "SET plan_cache_mode = force_generic_plan;"
-    " SET enable_seqscan = off; SET enable_bitmapscan = off"
-)
 # More candidates than claims, for those that turn out not to be claimable.
 _SPARE: Final = 8
 _TRIP_SECONDS: Final = 30.0
@@ -111,6 +105,7 @@ class Appender:
         self._trips: RoundTrips | None = None
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
+        self._states = States()
         self.counters = Counters()
         self.head: Head | None = None
 
@@ -199,13 +194,8 @@ class Appender:
     async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
         trips = await self._connected()
         async with asyncio.timeout(_TRIP_SECONDS):
-            trips.send(b"begin")
-            trips.send(b"lock")
-            trips.send(b"read", _questions(works))
-            *_, found = await trips.answers()
-        read = _decoder.decode(found.get_value(0, 0) or b"")
-        self._check_history(read)
-        bench = Bench(read, self._ledger_id, self._lapses, self._sender)
+            read, known = await self._read(trips, works)
+        bench = Bench(read, self._ledger_id, self._lapses, self._sender, known)
         verdicts: list[Verdict] = []
         written = False
         for first in range(0, len(works), _PART):
@@ -223,10 +213,38 @@ class Appender:
                 trips.send(b"rollback")
                 await trips.answers()
         self.head = bench.head
+        self._states.keep(bench.states, bench.head)
         self.counters.batches += 1
         self.counters.commands += len(works)
         self.counters.refusals += sum(isinstance(verdict, Exception) for verdict in verdicts)
         return verdicts
+
+    async def _read(
+        self, trips: RoundTrips, works: Sequence[Work]
+    ) -> tuple[BatchRead, list[Execution]]:
+        """Take the lock and read; return what was read, and what was known already.
+
+        What the last batches were about is known, so that mostly one look at the head is enough.
+        """
+        streams = {stream for work in works if (stream := _stream(work)) is not None}
+        unknown = {stream for stream in streams if self._states.get(stream) is None}
+        trips.send(b"begin")
+        trips.send(b"lock")
+        trips.send(b"read", _questions(works, unknown, self._states.head))
+        *_, found = await trips.answers()
+        read = _decoder.decode(found.get_value(0, 0) or b"")
+        self._check_history(read)
+        if read.news is None:
+            self._states.forget()
+        else:
+            self._states.follow(read.news)
+        streams |= {candidate.execution_id for candidate in read.candidates}
+        missing = {one for one in streams - unknown if self._states.get(one) is None}
+        if missing:
+            trips.send(b"read", _questions((), missing, None))
+            (found,) = await trips.answers()
+            read.events.extend(_decoder.decode(found.get_value(0, 0) or b"").events)
+        return read, [state for one in streams if (state := self._states.get(one)) is not None]
 
     def _check_history(self, read: BatchRead) -> None:
         """Refuse to go on after a database that has less history than this server saw in it."""
@@ -295,33 +313,32 @@ class Appender:
     async def _connected(self) -> RoundTrips:
         if self._trips is None or self._trips.closed:
             await self._disconnect()
-            connection = await AsyncConnection.connect(
-                self._conninfo, autocommit=True, connect_timeout=2
+            self._trips = await RoundTrips.connect(
+                self._conninfo, _STATEMENTS | {b"project": self._projection.statement}
             )
-            try:
-                await connection.execute(_PLANNING)
-            except BaseException:
-                await connection.close()
-                raise
-            self._trips = RoundTrips(connection)
-            await self._trips.prepare(_STATEMENTS | {b"project": self._projection.statement})
         return self._trips
 
     async def _disconnect(self) -> None:
+        self._states.forget()
         trips, self._trips = self._trips, None
         if trips is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await trips.close()
 
 
-def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:
-    """Return the parameters of the read: streams, keys, claiming agents, number of candidates."""
-    streams, keys, agents = [], [], Counter[str]()
+def _stream(work: Work) -> UUID | None:
+    """Return the execution whose history decides about `work`, None if there is none yet."""
+    return None if isinstance(work.command, ClaimNext) or work.fresh else work.command.execution_id
+
+
+def _questions(
+    works: Sequence[Work], streams: Iterable[UUID], head: Head | None
+) -> tuple[bytes | None, ...]:
+    """Return the parameters of the read (sql/read_batch.sql)."""
+    keys, agents = [], Counter[str]()
     for work in works:
         if isinstance(work.command, ClaimNext):
             agents[work.command.agent_id] += 1
-        elif not work.fresh:
-            streams.append(work.command.execution_id)
         if work.key is not None:
             keys.append({"token_id": work.key.token_id, "key": work.key.key})
     return (
@@ -331,4 +348,6 @@ def _questions(works: Sequence[Work]) -> tuple[bytes, ...]:
             [{"agent_id": agent, "candidates": n + _SPARE} for agent, n in agents.items()]
         ),
         str(agents.total() + _SPARE if agents else 0).encode(),
+        None if head is None else str(head.position).encode(),
+        None if head is None else head.leaf_hash.hex().encode(),
     )

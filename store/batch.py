@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Struct, field
 
 from domain import commands, errors, events
-from domain.events import Envelope, Happened
+from domain.events import Envelope
 from domain.execution import Execution, decide, evolve
 from store import chain, mapper
 from store.chain import Head, NewEvent
+from store.states import KnownEvent, known_histories
 from store.work import (
     Answer,
     ClaimNext,
@@ -30,18 +31,6 @@ from store.work import (
     Notice,
     Work,
 )
-
-
-class KnownEvent(Struct, frozen=True):
-    """An event as the batch reads it; the payload in hexadecimal."""
-
-    stream_id: UUID
-    version: int
-    type: str
-    schema_version: int
-    occurred_at: datetime
-    command_id: UUID
-    payload: str
 
 
 class KeptAnswer(Struct, frozen=True):
@@ -61,15 +50,20 @@ class Candidate(Struct, frozen=True):
 
     execution_id: UUID
     pinned_agent_id: str | None
-    configuration: bytes | None
 
 
 class BatchRead(Struct, frozen=True):
-    """What was read under the lock (sql/read_batch.sql)."""
+    """What was read under the lock (sql/read_batch.sql).
+
+    `events` are the streams that were asked for. `news` is what stands in the log after the
+    position up to which the writer knew it; None if that is too much, or if the event at that
+    position is another than it was.
+    """
 
     now: datetime
     head: Head | None
     events: list[KnownEvent]
+    news: list[KnownEvent] | None
     answers: list[KeptAnswer]
     candidates: list[Candidate]
 
@@ -105,34 +99,26 @@ class BatchWrite(Struct):
 Verdict: TypeAlias = Done | Exception
 
 
-def known_histories(
-    known: Iterable[KnownEvent],
-) -> tuple[dict[UUID, Execution | None], dict[UUID, str]]:
-    """Fold what was read into states; streams that cannot be read come with the reason."""
-    states: dict[UUID, Execution | None] = {}
-    unreadable: dict[UUID, str] = {}
-    for row in known:
-        try:
-            event = mapper.decode(row.type, row.schema_version, bytes.fromhex(row.payload))
-        except mapper.UnreadableEvent as error:
-            unreadable[row.stream_id] = str(error)
-            continue
-        happened = Happened(row.stream_id, row.version, row.occurred_at, row.command_id, event)
-        states[row.stream_id] = evolve(states.get(row.stream_id), happened)
-    return states, unreadable
-
-
 class Bench:
     """Judges the works of one batch, one after the other, each seeing what the last one did.
 
     A batch may be judged in parts, so that the database writes one while the next is judged.
     """
 
-    def __init__(self, read: BatchRead, ledger_id: UUID, lapses: Lapses, sender: str) -> None:
+    def __init__(
+        self,
+        read: BatchRead,
+        ledger_id: UUID,
+        lapses: Lapses,
+        sender: str,
+        known: Iterable[Execution] = (),
+    ) -> None:
+        """Prepare to judge by what was read, and by the executions that were `known` before."""
         self._now = read.now
         self._ledger_id = ledger_id
         self._lapses = lapses
         self._states, self._unreadable = known_histories(read.events)
+        self._states |= {state.id: state for state in known}
         self._answers = {(a.token_id, a.key): a for a in read.answers}
         self._candidates: dict[str | None, deque[Candidate]] = {}
         for candidate in read.candidates:  # in order of id
@@ -178,6 +164,15 @@ class Bench:
         return verdicts, write
 
     @property
+    def states(self) -> list[Execution]:
+        """All executions that the batch was about, after it; those that cannot be read are not."""
+        return [
+            state
+            for stream, state in self._states.items()
+            if state is not None and stream not in self._unreadable
+        ]
+
+    @property
     def changed(self) -> list[tuple[Execution, int]]:
         """The executions that changed, each with the position of its last event."""
         return [
@@ -204,12 +199,11 @@ class Bench:
         return Done(self._states.get(kept.execution_id), replayed=answer)
 
     def _judged(self, work: Work) -> Done:
-        command, configuration = work.command, None
+        command = work.command
         if isinstance(command, ClaimNext):
             candidate = self._take(command.agent_id)
             if candidate is None:
                 return Done(None)
-            configuration = candidate.configuration
             command = commands.Start(
                 command.at, command.by, command.command_id, candidate.execution_id, command.agent_id
             )
@@ -230,7 +224,7 @@ class Bench:
             self._consequences(envelope, work)
         if answer is not None and work.key is not None:
             self._keep(work.key, answer)
-        return Done(state, changed=bool(decision), configuration=configuration)
+        return Done(state, changed=bool(decision))
 
     def _take(self, agent_id: str) -> Candidate | None:
         """Return the next execution for this agent: exact pin before unpinned, lowest id first."""

@@ -1,10 +1,11 @@
 """Configurations: what is run, as one body that all executions with the same one share."""
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, field
+from psycopg_pool import AsyncConnectionPool
 
 from domain.events import BodyDigest
 from store.keys import Keys
@@ -23,10 +24,43 @@ class Job(Struct, frozen=True, omit_defaults=True):
     secrets: dict[str, str] = field(default_factory=dict)
 
 
+_CACHE_BYTES_MAX: Final = 16 * 1024 * 1024
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _decoder: Final = msgspec.json.Decoder(Job)
 
 ERASED: Final = Job(job_id="", job_name="", command="", timeout_seconds=None)
+
+
+class Configurations:
+    """Reads configurations by digest, and remembers those that were made or read last."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._bodies: dict[str, bytes] = {}
+        self._bytes = 0
+
+    def keep(self, digest: str, body: bytes) -> None:
+        """Remember a configuration that is stored."""
+        self._bytes += len(body) - len(self._bodies.pop(digest, b""))
+        self._bodies[digest] = body
+        while self._bytes > _CACHE_BYTES_MAX:
+            self._bytes -= len(self._bodies.pop(next(iter(self._bodies))))
+
+    async def body(self, digest: str) -> bytes | None:
+        """Return a stored configuration, None if it was erased."""
+        body = self._bodies.get(digest)
+        if body is None:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(
+                    "SELECT body FROM store.configurations WHERE digest = %s",
+                    [bytes.fromhex(digest)],
+                )
+                row = await cursor.fetchone()
+            if row is None:
+                return None
+            body = row[0]
+            self.keep(digest, body)
+        return body
 
 
 def seal(job: Job, keys: Keys) -> tuple[Configuration, BodyDigest]:

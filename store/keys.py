@@ -37,7 +37,7 @@ class Keys:
 
     def check(self, ledger_id: UUID) -> bytes:
         """Return what the ledger remembers of its key: it tells whether, not what, the key is."""
-        return hmac.digest(self._check, ledger_id.bytes, "sha256")
+        return _mac(self._check, ledger_id.bytes, 32)
 
     def encrypt(self, value: str) -> str:
         """Encrypt the value of a secret; equal values give equal text."""
@@ -52,11 +52,11 @@ class Keys:
 
     def salt(self, body: bytes) -> bytes:
         """Return the salt of a shared body: secret, and the same for the same body."""
-        return hmac.digest(self._salts, body, "sha256")[:16]
+        return _mac(self._salts, body, 16)
 
     def fingerprint(self, said: bytes) -> bytes:
         """Return what remembers a request without telling it: requests hold secrets."""
-        return hmac.digest(self._fingerprints, said, "sha256")
+        return _mac(self._fingerprints, said, 32)
 
     def lease_token(self, execution_id: UUID, fence: UUID) -> str:
         """Return the token of the lease that the claim with command id `fence` got."""
@@ -78,12 +78,17 @@ class Keys:
         return fence if hmac.compare_digest(expected, text[16:]) else None
 
     def _lease_mac(self, execution_id: UUID, fence: UUID) -> bytes:
-        return hmac.digest(self._leases, execution_id.bytes + fence.bytes, "sha256")[:_MAC_BYTES]
+        return _mac(self._leases, execution_id.bytes + fence.bytes, _MAC_BYTES)
 
 
 def new_secret() -> bytes:
     """Return a new random key."""
     return secrets.token_bytes(_KEY_BYTES)
+
+
+def _mac(key: bytes, said: bytes, size: int) -> bytes:
+    """Return a message authentication code: keyed BLAKE2b (RFC 7693), a quarter of HMAC's cost."""
+    return hashlib.blake2b(said, key=key, digest_size=size).digest()
 
 
 def _derive(secret: bytes, purpose: bytes, size: int = 32) -> bytes:

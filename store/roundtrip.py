@@ -8,13 +8,22 @@ PostgreSQL waits for the next one. Here statements leave at once, over libpq's p
 
 import asyncio
 import os
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, errors, pq
+from psycopg.adapt import Transformer
+
+_T = TypeVar("_T")
 
 _LOOK_SECONDS: Final = 0.5
+# What is sent here is a handful of index lookups: planned once, and never, for want of statistics,
+# as a scan of all history.
+_PLANNING: Final = (
+    "SET plan_cache_mode = force_generic_plan;"
+    " SET enable_seqscan = off; SET enable_bitmapscan = off"
+)
 _DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -34,6 +43,19 @@ class RoundTrips:
         # Registered once: to come and go with every answer would cost two system calls each.
         self._loop.add_reader(self._socket, self._readable)
         self._look_again()
+
+    @classmethod
+    async def connect(cls, conninfo: str, statements: dict[bytes, str]) -> "RoundTrips":
+        """Connect and prepare `statements`. Raises psycopg's errors, and OSError."""
+        connection = await AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=2)
+        try:
+            await connection.execute(_PLANNING)
+        except BaseException:
+            await connection.close()
+            raise
+        trips = cls(connection)
+        await trips.prepare(statements)
+        return trips
 
     def _look_again(self) -> None:
         """Look by ourselves, twice a second: the loop may not tell of a connection's end.
@@ -68,10 +90,15 @@ class RoundTrips:
         await self.answers()
 
     def send(
-        self, name: bytes, parameters: Sequence[bytes | None] = (), *, now: bool = False
+        self,
+        name: bytes,
+        parameters: Sequence[bytes | None] = (),
+        *,
+        now: bool = False,
+        result_format: pq.Format = pq.Format.TEXT,
     ) -> None:
         """Send a statement with the next ones; `now`, so that the database begins with it."""
-        self._pg.send_query_prepared(name, parameters)
+        self._pg.send_query_prepared(name, parameters, result_format=result_format)
         self._sent += 1
         if now:
             # What does not fit into the socket's buffer leaves with the next flush.
@@ -135,12 +162,18 @@ class RoundTrips:
         finally:
             self._loop.remove_writer(self._socket)
 
+    def rows(self, result: pq.abc.PGresult, make: Callable[..., _T]) -> list[_T]:
+        """Return what `make` makes of each row of a result in binary format."""
+        loading = Transformer(self._connection)
+        loading.set_pgresult(result, format=pq.Format.BINARY)
+        return loading.load_rows(0, result.ntuples, lambda columns: make(*columns))
+
 
 def _wake(waiting: asyncio.Future[None]) -> None:
     if not waiting.done():
         waiting.set_result(None)
 
 
-def array(values: Sequence[object]) -> bytes:
+def array(values: Iterable[object]) -> bytes:
     """Return an array of uuids as a text parameter."""
     return ("{" + ",".join(map(str, values)) + "}").encode()

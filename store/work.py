@@ -78,13 +78,12 @@ class Done(Struct, frozen=True):
     """What became of a work: the execution it is about, after it.
 
     For a retry that is the new execution. `changed` is false if it had happened before; `replayed`
-    is the answer that was given then; `configuration` comes with a claim.
+    is the answer that was given then.
     """
 
     execution: Execution | None
     changed: bool = False
     replayed: Answer | None = None
-    configuration: bytes | None = None
 
 
 class Notice(Struct, omit_defaults=True):

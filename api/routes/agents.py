@@ -61,7 +61,7 @@ async def _claim_when_possible(
             command = ClaimNext(wire.now(), caller.actor, ledger.new_id(), agent_id)
             done = await ledger.appender.submit(Work(command, key=key, render=_claim_answer))
             if done.execution is not None or done.replayed is not None:
-                return await _claimed(ledger, done)
+                return answers.json(await ledger.leased(done))
             has_news = await client.unless_gone(place.news(loop_end - ledger.clock()))
             if client.is_gone:
                 # Work that it took would run nowhere; the news is for the next in the queue.
@@ -117,14 +117,6 @@ def _claim_answer(state: Execution) -> Answer:
     return Answer(state.id, 200)
 
 
-async def _claimed(ledger: Ledger, done: Done) -> Answered:
-    configuration = done.configuration
-    if done.replayed is not None:
-        view = await ledger.view(done.replayed.execution_id)
-        configuration = view.texts.configuration
-    return answers.json(await ledger.leased(done, configuration))
-
-
 @post(_ONE + "/heartbeat")
 async def heartbeat(request: Req) -> ASGIApp:
     """Renew the lease, and wait for news of a cancel if asked to."""
@@ -178,7 +170,7 @@ async def append_logs(request: Req) -> ASGIApp:
     skip_to = parameters.integer(values, "skip_to", -1, 0, 1 << 53)
     subject = parameters.execution_id(request)
     fence = await ledger.fence(request, subject)
-    data = await request.body()
+    data = await parameters.raw_body(request)
     if len(data) > CHUNK_BYTES_MAX:
         raise Problem(
             413, "payload_too_large", f"A chunk may have at most {CHUNK_BYTES_MAX} bytes."

@@ -21,7 +21,7 @@ from projections import executions, queries
 from projections.queries import Texts, View
 from store import configurations, output
 from store.configurations import Job
-from store.work import Answer, Configuration, Done, Work
+from store.work import Answer, Done, Work
 
 PATH: Final = "/v1/cron-executions"
 _ONE: Final = PATH + "/{execution_id:str}"
@@ -138,8 +138,10 @@ async def create_execution(request: Req) -> ASGIApp:
         render=render,
     )
     done = await ledger.appender.submit(work)
+    if done.changed:
+        ledger.configurations.keep(configuration.digest, configuration.body)
     if asked.claim is not None:
-        return await _created_and_claimed(ledger, done, configuration)
+        return await _created_and_claimed(ledger, done)
     return await _answer_created(ledger, done, render)
 
 
@@ -157,10 +159,8 @@ async def _answer_created(ledger: Ledger, done: Done, render: Any) -> Answered:
     return answers.json(answer.body, answer.status, headers)
 
 
-async def _created_and_claimed(
-    ledger: Ledger, done: Done, configuration: Configuration
-) -> Answered:
-    claimed = await ledger.leased(done, configuration.body)
+async def _created_and_claimed(ledger: Ledger, done: Done) -> Answered:
+    claimed = await ledger.leased(done)
     return answers.json(claimed, 201, {"Location": _location(claimed.execution.id)})
 
 

@@ -1,6 +1,6 @@
 -- One page of executions, newest first. The page is cut from the index first; the texts of its
--- rows are joined afterwards. {conditions} is filled with fixed fragments by queries.py; every
--- value is a parameter.
+-- rows are joined afterwards. The places in braces are filled with fixed fragments by queries.py;
+-- every value is a parameter.
 SELECT e.id, e.position, e.version, e.attempt, e.status, e.triggered_by, e.job_id,
        encode(e.configuration, 'hex'), e.root_id, e.retry_of, e.retried_as, e.scheduled_for,
        e.started_at, e.cancel_requested_at, e.completed_at, e.duration_ms, e.timeout_seconds,
@@ -14,7 +14,7 @@ FROM (
     SELECT * FROM read.executions_1
     {conditions}
     ORDER BY id DESC
-    LIMIT %(limit)s OFFSET %(offset)s
+    LIMIT {limit} OFFSET {offset}
 ) AS e
 LEFT JOIN store.configurations c ON c.digest = e.configuration
 LEFT JOIN store.outputs o ON o.execution_id = e.id AND o.stream = 1

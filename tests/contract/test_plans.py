@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import json
 
-from projections import queries, sql
+from projections import queries
 from projections.queries import Filter
 from tests.support.postgres import Database, Postgres
 
@@ -43,7 +43,7 @@ def seeded(postgres: Postgres) -> Iterator[Database]:
 def pages(database: Database, chosen: Filter) -> int:
     """The pages that a list with this filter touches."""
     conditions, parameters = queries._conditions(chosen)
-    statement = sql.named("list_executions").replace("{conditions}", conditions)
+    statement = queries.listing(conditions, offset="%(offset)s")
     parameters |= {"limit": LIMIT + 1, "offset": 0}
     with database.as_server() as connection:
         connection.execute("SET plan_cache_mode = force_custom_plan")

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from domain import errors, events
-from store import batch, mapper, upcast
-from store.batch import BatchRead, Bench, KnownEvent
+from store import mapper, upcast
+from store.batch import BatchRead, Bench
 from store.mapper import UnreadableEvent
+from store.states import KnownEvent, known_histories
 from store.work import Lapses, Work
 from tests.unit.domain.histories import COMMANDS, ONE
 
@@ -116,6 +117,7 @@ def test_an_unreadable_event_blocks_its_stream(asked: str) -> None:
         now=datetime(2026, 1, 31, tzinfo=UTC),
         head=None,
         events=[_known(1, "execution.paused", b"{}")],
+        news=[],
         answers=[],
         candidates=[],
     )
@@ -140,7 +142,7 @@ def test_unreadable_streams_do_not_touch_the_others() -> None:
     good = [_known(1, "execution.created", created), _known(2, "execution.started", started)]
     rows = [msgspec.structs.replace(row, stream_id=other) for row in good]
 
-    states, unreadable = batch.known_histories([_known(1, "execution.paused", b"{}"), *rows])
+    states, unreadable = known_histories([_known(1, "execution.paused", b"{}"), *rows])
 
     assert set(unreadable) == {ONE}
     state = states[other]

@@ -1,0 +1,94 @@
+"""Executions as the writer knows them: folded from what it reads, remembered for the next batch.
+
+What is remembered is good as of one position: under the append lock the writer first hears what
+others have recorded since, and only then believes it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.events import Happened
+from domain.execution import Execution, evolve
+from store import mapper
+from store.chain import Head
+
+STATES_MAX: Final = 10_000
+
+
+class KnownEvent(Struct, frozen=True):
+    """An event as the writer reads it; the payload in hexadecimal."""
+
+    stream_id: UUID
+    version: int
+    type: str
+    schema_version: int
+    occurred_at: datetime
+    command_id: UUID
+    payload: str
+
+
+class States:
+    """The executions that changed last, as of `head`; without one, nothing is known."""
+
+    def __init__(self, states_max: int = STATES_MAX) -> None:
+        self._states: dict[UUID, Execution] = {}
+        self._states_max = states_max
+        self.head: Head | None = None
+
+    def get(self, execution_id: UUID) -> Execution | None:
+        """Return an execution, None if it is not known."""
+        return self._states.get(execution_id)
+
+    def forget(self) -> None:
+        """Know nothing any more: the log may not be what it was."""
+        self._states.clear()
+        self.head = None
+
+    def follow(self, news: Iterable[KnownEvent]) -> None:
+        """Take in what others have recorded since, in order of position."""
+        for row in news:
+            if row.stream_id not in self._states:
+                continue
+            state = _after(self._states[row.stream_id], row)
+            if state is None or isinstance(state, mapper.UnreadableEvent):
+                # The next one who asks reads the stream, and is told what is wrong with it.
+                del self._states[row.stream_id]
+            else:
+                self._states[row.stream_id] = state
+
+    def keep(self, states: Iterable[Execution], head: Head) -> None:
+        """Know these too, and everything as of `head`."""
+        for state in states:
+            self._states.pop(state.id, None)  # what changed last stands last
+            self._states[state.id] = state
+        while len(self._states) > self._states_max:
+            del self._states[next(iter(self._states))]
+        self.head = head
+
+
+def known_histories(
+    known: Iterable[KnownEvent],
+) -> tuple[dict[UUID, Execution | None], dict[UUID, str]]:
+    """Fold what was read into states; streams that cannot be read come with the reason."""
+    states: dict[UUID, Execution | None] = {}
+    unreadable: dict[UUID, str] = {}
+    for row in known:
+        state = _after(states.get(row.stream_id), row)
+        if isinstance(state, mapper.UnreadableEvent):
+            unreadable[row.stream_id] = str(state)
+        else:
+            states[row.stream_id] = state
+    return states, unreadable
+
+
+def _after(state: Execution | None, row: KnownEvent) -> Execution | mapper.UnreadableEvent | None:
+    try:
+        event = mapper.decode(row.type, row.schema_version, bytes.fromhex(row.payload))
+    except mapper.UnreadableEvent as error:
+        return error
+    happened = Happened(row.stream_id, row.version, row.occurred_at, row.command_id, event)
+    return evolve(state, happened)
