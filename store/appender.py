@@ -9,8 +9,8 @@ only right in READ COMMITTED with the lock as a statement of its own; both are p
 import asyncio
 import contextlib
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -19,12 +19,13 @@ import psycopg
 from msgspec import Struct
 
 from domain.execution import Execution
-from store import sql
-from store.batch import BatchRead, Bench, Verdict
+from store import reading, sql
+from store.batch import Bench, Verdict
 from store.chain import Head
-from store.roundtrip import RoundTrips, array
+from store.reading import BatchRead
+from store.roundtrip import RoundTrips
 from store.states import States
-from store.work import ClaimNext, Done, Lapses, Notice, Work
+from store.work import Done, Lapses, Notice, Work
 
 APPEND_LOCK: Final = 0x63726F6E  # "cron": the advisory lock that every writer of the log takes
 
@@ -32,19 +33,16 @@ _log = logging.getLogger(__name__)
 _STATEMENTS: Final = {
     b"begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
     b"lock": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
-    b"read": sql.named("read_batch"),
+    **reading.STATEMENTS,
     b"write": sql.named("write_batch"),
     b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
     b"rollback": "ROLLBACK",
     b"settle": sql.named("settle_commit"),
 }
-# More candidates than claims, for those that turn out not to be claimable.
-_SPARE: Final = 8
 _TRIP_SECONDS: Final = 30.0
 _PART: Final = 16
 _SETTLE_SECONDS: Final = 10.0
-_decoder: Final = msgspec.json.Decoder(BatchRead)
 
 
 class Unavailable(Exception):
@@ -193,9 +191,17 @@ class Appender:
 
     async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
         trips = await self._connected()
-        async with asyncio.timeout(_TRIP_SECONDS):
-            read, known = await self._read(trips, works)
-        bench = Bench(read, self._ledger_id, self._lapses, self._sender, known)
+        try:
+            async with asyncio.timeout(_TRIP_SECONDS):
+                read = await reading.read(trips, works, self._states, self.head)
+        except reading.OtherHistory:
+            _log.critical(
+                "the database does not hold what this server saw in it up to position %d: it was"
+                " rolled back or replaced; restart the server to be told what to do",
+                self.head.position if self.head is not None else 0,
+            )
+            raise Unavailable from None
+        bench = Bench(read, self._ledger_id, self._lapses, self._sender)
         verdicts: list[Verdict] = []
         written = False
         for first in range(0, len(works), _PART):
@@ -213,50 +219,11 @@ class Appender:
                 trips.send(b"rollback")
                 await trips.answers()
         self.head = bench.head
-        self._states.keep(bench.states, bench.head)
+        self._states.keep(bench.states)
         self.counters.batches += 1
         self.counters.commands += len(works)
         self.counters.refusals += sum(isinstance(verdict, Exception) for verdict in verdicts)
         return verdicts
-
-    async def _read(
-        self, trips: RoundTrips, works: Sequence[Work]
-    ) -> tuple[BatchRead, list[Execution]]:
-        """Take the lock and read; return what was read, and what was known already.
-
-        What the last batches were about is known, so that mostly one look at the head is enough.
-        """
-        streams = {stream for work in works if (stream := _stream(work)) is not None}
-        unknown = {stream for stream in streams if self._states.get(stream) is None}
-        trips.send(b"begin")
-        trips.send(b"lock")
-        trips.send(b"read", _questions(works, unknown, self._states.head))
-        *_, found = await trips.answers()
-        read = _decoder.decode(found.get_value(0, 0) or b"")
-        self._check_history(read)
-        if read.news is None:
-            self._states.forget()
-        else:
-            self._states.follow(read.news)
-        streams |= {candidate.execution_id for candidate in read.candidates}
-        missing = {one for one in streams - unknown if self._states.get(one) is None}
-        if missing:
-            trips.send(b"read", _questions((), missing, None))
-            (found,) = await trips.answers()
-            read.events.extend(_decoder.decode(found.get_value(0, 0) or b"").events)
-        return read, [state for one in streams if (state := self._states.get(one)) is not None]
-
-    def _check_history(self, read: BatchRead) -> None:
-        """Refuse to go on after a database that has less history than this server saw in it."""
-        position = read.head.position if read.head is not None else 0
-        if self.head is not None and position < self.head.position:
-            _log.critical(
-                "the database holds events up to position %d, but this server saw %d: it was rolled"
-                " back or replaced; restart the server to be told what to do",
-                position,
-                self.head.position,
-            )
-            raise Unavailable
 
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
         trips.send(b"project", self._projection.parameters(bench.changed, bench.head.position))
@@ -324,30 +291,3 @@ class Appender:
         if trips is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await trips.close()
-
-
-def _stream(work: Work) -> UUID | None:
-    """Return the execution whose history decides about `work`, None if there is none yet."""
-    return None if isinstance(work.command, ClaimNext) or work.fresh else work.command.execution_id
-
-
-def _questions(
-    works: Sequence[Work], streams: Iterable[UUID], head: Head | None
-) -> tuple[bytes | None, ...]:
-    """Return the parameters of the read (sql/read_batch.sql)."""
-    keys, agents = [], Counter[str]()
-    for work in works:
-        if isinstance(work.command, ClaimNext):
-            agents[work.command.agent_id] += 1
-        if work.key is not None:
-            keys.append({"token_id": work.key.token_id, "key": work.key.key})
-    return (
-        array(streams),
-        msgspec.json.encode(keys),
-        msgspec.json.encode(
-            [{"agent_id": agent, "candidates": n + _SPARE} for agent, n in agents.items()]
-        ),
-        str(agents.total() + _SPARE if agents else 0).encode(),
-        None if head is None else str(head.position).encode(),
-        None if head is None else head.leaf_hash.hex().encode(),
-    )

@@ -7,7 +7,6 @@ command, never the batch.
 
 from collections import deque
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -18,54 +17,21 @@ from domain import commands, errors, events
 from domain.events import Envelope
 from domain.execution import Execution, decide, evolve
 from store import chain, mapper
-from store.chain import Head, NewEvent
-from store.states import KnownEvent, known_histories
+from store.chain import NewEvent
+from store.reading import BatchRead, Candidate
+from store.states import known_histories
 from store.work import (
     Answer,
     ClaimNext,
     Configuration,
     Done,
     IdempotencyKey,
+    KeptAnswer,
     Lapses,
     Message,
     Notice,
     Work,
 )
-
-
-class KeptAnswer(Struct, frozen=True):
-    """A row of the idempotency table."""
-
-    token_id: UUID
-    key: str
-    fingerprint: bytes
-    execution_id: UUID
-    status: int
-    location: str | None
-    answer: bytes | None
-
-
-class Candidate(Struct, frozen=True):
-    """A pending execution that some claim of this batch may take."""
-
-    execution_id: UUID
-    pinned_agent_id: str | None
-
-
-class BatchRead(Struct, frozen=True):
-    """What was read under the lock (sql/read_batch.sql).
-
-    `events` are the streams that were asked for. `news` is what stands in the log after the
-    position up to which the writer knew it; None if that is too much, or if the event at that
-    position is another than it was.
-    """
-
-    now: datetime
-    head: Head | None
-    events: list[KnownEvent]
-    news: list[KnownEvent] | None
-    answers: list[KeptAnswer]
-    candidates: list[Candidate]
 
 
 class BatchWrite(Struct):
@@ -111,14 +77,12 @@ class Bench:
         ledger_id: UUID,
         lapses: Lapses,
         sender: str,
-        known: Iterable[Execution] = (),
     ) -> None:
-        """Prepare to judge by what was read, and by the executions that were `known` before."""
         self._now = read.now
         self._ledger_id = ledger_id
         self._lapses = lapses
         self._states, self._unreadable = known_histories(read.events)
-        self._states |= {state.id: state for state in known}
+        self._states |= {state.id: state for state in read.known}
         self._answers = {(a.token_id, a.key): a for a in read.answers}
         self._candidates: dict[str | None, deque[Candidate]] = {}
         for candidate in read.candidates:  # in order of id

@@ -14,13 +14,12 @@ from msgspec import Struct
 from domain.events import Happened
 from domain.execution import Execution, evolve
 from store import mapper
-from store.chain import Head
 
 STATES_MAX: Final = 10_000
 
 
 class KnownEvent(Struct, frozen=True):
-    """An event as the writer reads it; the payload in hexadecimal."""
+    """An event as the writer reads it."""
 
     stream_id: UUID
     version: int
@@ -28,16 +27,15 @@ class KnownEvent(Struct, frozen=True):
     schema_version: int
     occurred_at: datetime
     command_id: UUID
-    payload: str
+    payload: bytes
 
 
 class States:
-    """The executions that changed last, as of `head`; without one, nothing is known."""
+    """The executions that changed last, good as of the last head that the writer saw."""
 
     def __init__(self, states_max: int = STATES_MAX) -> None:
         self._states: dict[UUID, Execution] = {}
         self._states_max = states_max
-        self.head: Head | None = None
 
     def get(self, execution_id: UUID) -> Execution | None:
         """Return an execution, None if it is not known."""
@@ -46,7 +44,6 @@ class States:
     def forget(self) -> None:
         """Know nothing any more: the log may not be what it was."""
         self._states.clear()
-        self.head = None
 
     def follow(self, news: Iterable[KnownEvent]) -> None:
         """Take in what others have recorded since, in order of position."""
@@ -60,14 +57,13 @@ class States:
             else:
                 self._states[row.stream_id] = state
 
-    def keep(self, states: Iterable[Execution], head: Head) -> None:
-        """Know these too, and everything as of `head`."""
+    def keep(self, states: Iterable[Execution]) -> None:
+        """Know these too; what changed least lately is forgotten for them."""
         for state in states:
             self._states.pop(state.id, None)  # what changed last stands last
             self._states[state.id] = state
         while len(self._states) > self._states_max:
             del self._states[next(iter(self._states))]
-        self.head = head
 
 
 def known_histories(
@@ -87,7 +83,7 @@ def known_histories(
 
 def _after(state: Execution | None, row: KnownEvent) -> Execution | mapper.UnreadableEvent | None:
     try:
-        event = mapper.decode(row.type, row.schema_version, bytes.fromhex(row.payload))
+        event = mapper.decode(row.type, row.schema_version, row.payload)
     except mapper.UnreadableEvent as error:
         return error
     happened = Happened(row.stream_id, row.version, row.occurred_at, row.command_id, event)

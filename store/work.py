@@ -50,6 +50,18 @@ class IdempotencyKey(Struct, frozen=True):
     fingerprint: bytes
 
 
+class KeptAnswer(Struct, frozen=True):
+    """A row of the idempotency table."""
+
+    token_id: UUID
+    key: str
+    fingerprint: bytes
+    execution_id: UUID
+    status: int
+    location: str | None
+    answer: bytes | None
+
+
 class Answer(Struct, frozen=True):
     """What a request was answered. Without a body it is built anew from the execution."""
 

@@ -9,8 +9,9 @@ import pytest
 
 from domain import errors, events
 from store import mapper, upcast
-from store.batch import BatchRead, Bench
+from store.batch import Bench
 from store.mapper import UnreadableEvent
+from store.reading import BatchRead
 from store.states import KnownEvent, known_histories
 from store.work import Lapses, Work
 from tests.unit.domain.histories import COMMANDS, ONE
@@ -104,7 +105,7 @@ def _known(version: int, event_type: str, payload: bytes) -> KnownEvent:
             "schema_version": 1,
             "occurred_at": datetime(2026, 1, 31, tzinfo=UTC),
             "command_id": UUID(int=3),
-            "payload": payload.hex(),
+            "payload": payload,
         },
         KnownEvent,
     )
@@ -117,9 +118,6 @@ def test_an_unreadable_event_blocks_its_stream(asked: str) -> None:
         now=datetime(2026, 1, 31, tzinfo=UTC),
         head=None,
         events=[_known(1, "execution.paused", b"{}")],
-        news=[],
-        answers=[],
-        candidates=[],
     )
     bench = Bench(read, UUID(int=1), Lapses(), "me")
 
