@@ -93,8 +93,10 @@ def _common(view: View, now: datetime) -> dict[str, Any]:
     if row.late_outcome is not None and row.late_reported_at is not None:
         reported_at = wire.timestamp(row.late_reported_at)
         late = wire.LateOutcome(row.late_outcome, row.late_exit_code, reported_at)  # type: ignore[arg-type]  # as the event said
+    own_id = ids.to_text(ids.EXECUTION, row.id)
+    is_root = row.root_id == row.id
     return {
-        "id": ids.to_text(ids.EXECUTION, row.id),
+        "id": own_id,
         "job_id": row.job_id,
         "job_name": job.job_name,
         "status": row.status,
@@ -109,7 +111,7 @@ def _common(view: View, now: datetime) -> dict[str, Any]:
         "command": job.command,
         "attempt": row.attempt,
         "retry_of": ids.to_text(ids.EXECUTION, row.retry_of) if row.retry_of else None,
-        "root_id": ids.to_text(ids.EXECUTION, row.root_id),
+        "root_id": own_id if is_root else ids.to_text(ids.EXECUTION, row.root_id),
         "retried_as": ids.to_text(ids.EXECUTION, row.retried_as) if row.retried_as else None,
         "agent_id": row.agent_id,
         "pinned_agent_id": row.pinned_agent_id,

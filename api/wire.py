@@ -56,7 +56,12 @@ Offset: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
 
 def timestamp(moment: datetime) -> str:
     """Return `moment`, which is in UTC, as it travels: RFC 3339 with milliseconds and Z."""
-    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+    m = moment
+    # By hand, since isoformat asks the time zone first and an f-string formats each part by itself:
+    # both take half as long again, and every answer holds several times.
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % (  # noqa: UP031
+        *(m.year, m.month, m.day, m.hour, m.minute, m.second, m.microsecond // 1000),
+    )
 
 
 def optional_timestamp(moment: datetime | None) -> str | None:

@@ -20,7 +20,13 @@ REQUEST: Final = "req"
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
-_VALUES: Final = {pair: number for number, pair in enumerate(_PAIRS)}
+# Python's own digits in base 32 for each character; what is none becomes a sign that is no digit.
+_DIGITS: Final = bytes(
+    b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(code))]
+    if chr(code) in _ALPHABET
+    else 33
+    for code in range(256)
+)
 _PAIR_BITS: Final = 10
 _TEXT_LENGTH: Final = 26
 _JOBS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job")
@@ -43,12 +49,10 @@ def from_text(prefix: str, text: str) -> UUID | None:
     start = len(prefix) + 1
     if len(text) != start + _TEXT_LENGTH or not text.startswith(prefix + "_"):
         return None
-    number = 0
-    for index in range(start, len(text), 2):
-        value = _VALUES.get(text[index : index + 2])
-        if value is None:
-            return None
-        number = number << _PAIR_BITS | value
+    try:
+        number = int(text[start:].encode("ascii").translate(_DIGITS), 32)
+    except ValueError:
+        return None
     return UUID(int=number) if number < 1 << 128 else None
 
 
