@@ -1,0 +1,110 @@
+"""What a writer remembers is what stands in the log, whoever wrote it."""
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain import commands
+from domain.errors import Refusal
+from domain.execution import Execution, decide
+from store import reading
+from store.appender import Unavailable
+from store.states import States
+from store.work import ClaimNext, Done, Work
+from tests.support import invariants
+from tests.support.ledgers import Desk, running_ledger
+from tests.support.postgres import Database, Postgres
+
+pytestmark = pytest.mark.anyio
+_SETTINGS: Final = settings(
+    deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+_STEPS: Final = st.lists(
+    st.tuples(
+        st.integers(0, 1),  # which server is asked
+        st.integers(0, 2),  # about which execution
+        st.sampled_from(["complete", "fail", "cancel", "retry", "lose"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def _work(desk: Desk, state: Execution, asked: str) -> Work:
+    match asked:
+        case "complete":
+            return desk.complete(state.id, state.fence)
+        case "fail":
+            return desk.complete(state.id, state.fence, exit_code=3)
+        case "cancel":
+            return desk.cancel(state.id)
+        case "retry":
+            return desk.retry(state.id)
+        case _:
+            return desk.give_up(commands.Lose, state.id)
+
+
+def _expected(state: Execution, work: Work) -> object:
+    """What the rules say of a command, given the history as it is stored."""
+    assert not isinstance(work.command, ClaimNext)
+    try:
+        return bool(decide(state, work.command))
+    except Refusal as refusal:
+        return type(refusal)
+
+
+def _seen(answer: Done | BaseException) -> object:
+    return answer.changed if isinstance(answer, Done) else type(answer)
+
+
+@_SETTINGS
+@given(steps=_STEPS, news_max=st.sampled_from([1, 1000]), states_max=st.sampled_from([1, 1000]))
+def test_servers_that_remember_judge_by_the_log(
+    postgres: Postgres, steps: list[tuple[int, int, str]], news_max: int, states_max: int
+) -> None:
+    """Two servers in turn: each command is judged by all that both have recorded before."""
+    asyncio.run(_in_turn(postgres, steps, news_max, states_max))
+
+
+async def _in_turn(
+    postgres: Postgres, steps: list[tuple[int, int, str]], news_max: int, states_max: int
+) -> None:
+    database = postgres.fresh()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_NEWS_MAX", news_max)
+        async with (
+            running_ledger(database, sweep_seconds=3600) as left,
+            running_ledger(database, sweep_seconds=3600) as right,
+        ):
+            desks = [Desk(left), Desk(right)]
+            for desk in desks:
+                desk.ledger.appender._states = States(states_max)
+            begun = [await desks[0].begun() for _ in range(3)]
+            for server, number, asked in steps:
+                work = _work(desks[server], begun[number], asked)
+                expected = _expected(await desks[0].get(begun[number].id), work)
+                (answer,) = await asyncio.gather(desks[server].do(work), return_exceptions=True)
+                assert expected == _seen(answer)
+    invariants.check(database.owner)
+    postgres.drop(database)
+
+
+async def test_a_writer_does_not_go_on_after_another_history(database: Database) -> None:
+    """Given the last event that a server saw is another now, it records nothing more."""
+    async with running_ledger(database) as ledger:
+        desk = Desk(ledger)
+        await desk.begun()
+        with database.as_owner() as owner, owner.transaction():
+            owner.execute("ALTER TABLE ledger.events DISABLE TRIGGER USER")
+            owner.execute("UPDATE ledger.events SET leaf_hash = sha256('x') WHERE position = 2")
+
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await desk.do(desk.create())
+
+        with database.as_owner() as owner:
+            row: Any = owner.execute("SELECT max(position) FROM ledger.events").fetchone()
+    assert row[0] == 2
