@@ -1,5 +1,7 @@
 """A server with short periods, and an agent, for all end-to-end tests of a run."""
 
+import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,14 @@ def agent(shared_server: ServerProcess) -> Iterator[AgentProcess]:
     with running_agent(shared_server) as started:
         yield started
         assert "unexpected" not in started.stderr
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """The choices of this run; the seed is shown if the test fails, and with -s."""
+    seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"SOAK_SEED={seed}")  # noqa: T201 - to repeat it
+    return random.Random(seed)  # noqa: S311 - a test's choices
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from tests.support.server import ServerProcess
 class AgentProcess:
     """`cronledger agent`, told where its server is; it ends with `stop` or `kill`."""
 
-    def __init__(self, server: ServerProcess, log: Path, agent_id: str, kill_grace: float) -> None:
+    def __init__(
+        self, server: ServerProcess, log: Path, agent_id: str, kill_grace: float, url: str
+    ) -> None:
         self.agent_id = agent_id
         self._log = log
         words = ["--agent-id", agent_id, "--kill-grace", str(kill_grace), "--concurrency", "4"]
@@ -27,7 +29,7 @@ class AgentProcess:
                 stderr=stderr,
                 cwd=REPOSITORY,
                 env=server.environment()
-                | {"CRONLEDGER_URL": server.url, "CRONLEDGER_TOKEN": server.admin_token},
+                | {"CRONLEDGER_URL": url, "CRONLEDGER_TOKEN": server.admin_token},
                 start_new_session=True,
             )
 
@@ -57,11 +59,17 @@ class AgentProcess:
 
 @contextlib.contextmanager
 def running_agent(
-    server: ServerProcess, *, agent_id: str | None = None, kill_grace: float = 0.5
+    server: ServerProcess,
+    *,
+    agent_id: str | None = None,
+    kill_grace: float = 0.5,
+    url: str | None = None,
 ) -> Iterator[AgentProcess]:
-    """Run an agent, and end it if the test has not."""
+    """Run an agent, which may have another `url` for its server, and end it if the test has not."""
     name = agent_id or fresh("agent")
-    agent = AgentProcess(server, server.home.with_name(f"{name}.log"), name, kill_grace)
+    agent = AgentProcess(
+        server, server.home.with_name(f"{name}.log"), name, kill_grace, url or server.url
+    )
     try:
         yield agent
     finally:
