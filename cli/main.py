@@ -51,7 +51,7 @@ COMMANDS = (
     Subcommand("token", "create, list and revoke access tokens", "cli.token"),
     Subcommand("list", "list executions, newest first", "cli.list_executions"),
     Subcommand("get", "show one execution with its output", "cli.get_execution"),
-    Subcommand("logs", "write an execution's output as raw bytes", "cli.read_logs"),
+    Subcommand("logs", "write an execution's output", "cli.read_logs"),
     Subcommand("retry", "run a failed or timed-out execution again", "cli.retry_execution"),
     Subcommand("cancel", "cancel a pending or running execution", "cli.cancel_execution"),
     Subcommand("events", "show the recorded events of one execution", "cli.list_events"),
