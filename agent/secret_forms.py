@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Tuple  # noqa: UP035 - an alias is evaluated when it is read, on Python 3.9 too
 
 # What is shorter would be found everywhere, and masking it would destroy the output. The server
 # has the same limit.
@@ -31,7 +30,7 @@ _ALIGNMENTS = 3
 _VARYING = re.compile(rb"[\r\n +/_-]+")
 
 # What may stand for one character of a secret; of texts with a common beginning the longer first.
-Texts = Tuple[bytes, ...]  # noqa: UP006
+Texts = tuple[bytes, ...]
 
 
 class Form:

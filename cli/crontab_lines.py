@@ -80,7 +80,7 @@ def wrap(lines: list[str], program: str, *, system: bool = False) -> list[Entry]
     fresh = [entry for entry in entries if entry.number not in done]
     taken = {found.group(1) for entry in done.values() if (found := _job_of(entry))}
     names = job_names([(one.schedule, text_of(one.command)) for one in fresh], taken)
-    named = {entry.number: name for entry, name in zip(fresh, names)}  # noqa: B905 - Python 3.9
+    named = {entry.number: name for entry, name in zip(fresh, names)}  # noqa: B905 - on Python 3.9 too
     return [
         _wrapped(replace(entry, job=named[entry.number]), program)
         if entry.number in named

@@ -17,7 +17,7 @@ Exit codes: 0 ok, 1 refused or differences found, 2 usage, 3 server unreachable,
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import io
 import os
 import sys
@@ -90,6 +90,11 @@ def _dispatch(arguments: list[str]) -> int:
     chosen = next((command for command in COMMANDS if arguments[:1] == [command.name]), None)
     if chosen is None:
         return _without_command(arguments)
+    if not _is_here(chosen):
+        raise UsageError(
+            f"{chosen.name} is a command of the server, and this file is an agent's: install "
+            f"Cronledger for it"
+        )
     module = importlib.import_module(chosen.module)
     parser = argparse.ArgumentParser(
         prog=f"cronledger {chosen.name}",
@@ -111,6 +116,11 @@ def _dispatch(arguments: list[str]) -> int:
     return code
 
 
+def _is_here(command: Subcommand) -> bool:
+    """True unless this is the agent's one file, and the command is not in it."""
+    return importlib.util.find_spec(command.module) is not None
+
+
 def _without_command(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="cronledger",
@@ -120,7 +130,7 @@ def _without_command(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     listed = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in COMMANDS:
+    for command in filter(_is_here, COMMANDS):
         listed.add_parser(command.name, help=command.help)
     args = parser.parse_args(arguments)
     if args.version:

@@ -67,7 +67,8 @@ def table(
     return "\n".join(
         _cut(
             _GAP.join(
-                _cut(text, size).ljust(size) for text, size in zip(line, widths, strict=True)
+                _cut(text, size).ljust(size)
+                for text, size in zip(line, widths)  # noqa: B905 - on Python 3.9 too
             ).rstrip(),
             width,
         )
