@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 
 from agent.secret_forms import Form, Texts
 
@@ -17,49 +19,57 @@ class Beginnings:
     """
 
     def __init__(self, forms: Iterable[Form]) -> None:
-        # By the last bytes: the rest of the unfinished text, if any, and one byte before it.
-        self._places: dict[bytes, list[tuple[Sequence[Texts], int, int]]] = defaultdict(list)
-        self._unfinished_first: set[bytes] = set()
+        # The characters of all forms, with an empty one before each form.
+        self._characters: list[Texts] = []
+        # Their numbers, by the last bytes: the begun text, if any, and one byte before it.
+        self._places: dict[bytes, array[int]] = defaultdict(lambda: array("L"))
+        self._begun_first: set[bytes] = set()
         self._ending_max = 1
         for form in forms:
-            self._add(form.characters)
+            self._add(form)
 
-    def _add(self, characters: Sequence[Texts]) -> None:
-        self._unfinished_first |= _unfinished(characters[0]) - {b""}
-        for number in range(1, len(characters)):
-            before = {text[-1:] for text in characters[number - 1]}
-            for rest in _unfinished(characters[number]):
-                self._ending_max = max(self._ending_max, 1 + len(rest))
-                for byte in before:
-                    self._places[byte + rest].append((characters, number, len(rest)))
+    def _add(self, form: Form) -> None:
+        self._begun_first |= _beginnings(form.characters[0]) - {b""}
+        before: Texts = ()
+        self._characters.append(before)
+        for texts in form.characters:
+            for byte in {text[-1:] for text in before}:
+                for begun in _beginnings(texts):
+                    self._ending_max = max(self._ending_max, 1 + len(begun))
+                    self._places[byte + begun].append(len(self._characters))
+            self._characters.append(texts)
+            before = texts
 
     def earliest(self, data: bytes) -> int:
         """Return where the longest beginning starts that reaches the end; its length if none."""
         earliest = len(data)
         for size in range(1, min(self._ending_max, len(data)) + 1):
             ending = data[-size:]
-            if ending in self._unfinished_first:
+            if ending in self._begun_first:
                 earliest = min(earliest, len(data) - size)
-            for characters, number, rest in self._places.get(ending, ()):
-                for start in _starts(data, len(data) - rest, characters, number):
-                    earliest = min(earliest, start)
+            for number in self._places.get(ending, ()):
+                starts = self._starts(data, len(data) - size + 1, number)
+                earliest = min(earliest, *starts, earliest)
         return earliest
 
+    def _starts(self, data: bytes, end: int, number: int) -> set[int]:
+        """Return where the characters of a form before a number may start if they end at `end`."""
+        reached = {end}
+        while reached:
+            number -= 1
+            texts = self._characters[number]
+            if not texts:
+                break
+            reached = {
+                position - len(text)
+                for position in reached
+                for text in texts
+                if position >= len(text) and data.endswith(text, 0, position)
+            }
+        return reached
 
-def _unfinished(texts: Texts) -> set[bytes]:
-    return {text[:size] for text in texts for size in range(len(text))}
 
-
-def _starts(data: bytes, end: int, characters: Sequence[Texts], number: int) -> Iterator[int]:
-    """Yield where the first `number` characters may start if they end at `end`."""
-    reached = {end}
-    for texts in reversed(characters[:number]):
-        reached = {
-            position - len(text)
-            for position in reached
-            for text in texts
-            if position >= len(text) and data.endswith(text, 0, position)
-        }
-        if not reached:
-            return
-    yield from reached
+@lru_cache(maxsize=1024)
+def _beginnings(texts: Texts) -> frozenset[bytes]:
+    """Return the proper beginnings of texts, the empty one too."""
+    return frozenset(text[:size] for text in texts for size in range(len(text)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 
 # What is shorter would be found everywhere, and masking it would destroy the output. The server
@@ -65,12 +66,18 @@ class Form:
 def forms_of(secret: bytes) -> Iterator[Form]:
     """Yield the forms of a secret and of its lines; none of what is too short."""
     for value in dict.fromkeys(_values(secret)):
-        count = -(-len(value) // _PIECE_BYTES_MAX)
-        for number in range(count):
-            piece = value[len(value) * number // count : len(value) * (number + 1) // count]
+        for piece in _pieces(value):
             yield _as_it_is(piece)
             for alignment in range(_ALIGNMENTS):
                 yield _in_base64(piece, alignment)
+
+
+def _pieces(value: bytes) -> Iterator[bytes]:
+    """Yield pieces of one size, each with the last byte of the one before, so that masks join."""
+    count = -(-len(value) // _PIECE_BYTES_MAX)
+    for number in range(count):
+        start, end = len(value) * number // count, len(value) * (number + 1) // count
+        yield value[max(0, start - 1) : end]
 
 
 def _values(secret: bytes) -> Iterator[bytes]:
@@ -82,12 +89,17 @@ def _values(secret: bytes) -> Iterator[bytes]:
 
 def _as_it_is(value: bytes) -> Form:
     """Return the form without an encoding, in URL encoding, or in a mixture of both."""
-    characters = [(*_escaped(byte), *_plain(byte)) for byte in value]
+    characters = [_plain_or_escaped(byte) for byte in value]
     return Form(
         characters,
         anchor=max(_VARYING.split(value), key=len),
         escapes=frozenset(text for byte in value for text in _escaped(byte)),
     )
+
+
+@lru_cache(maxsize=256)
+def _plain_or_escaped(byte: int) -> Texts:
+    return (*_escaped(byte), *_plain(byte))
 
 
 def _plain(byte: int) -> Texts:
@@ -118,15 +130,20 @@ def _in_base64(value: bytes, alignment: int) -> Form:
         free = max(0, _BASE64_BITS - unread)
         unread -= _BASE64_BITS
         lowest = (bits << free >> max(0, unread)) & 0x3F
-        texts = [_ALPHABET[number : number + 1] for number in range(lowest, lowest + (1 << free))]
-        anchor += texts[0] if free == 0 else b"+"
-        texts += [_OTHER_ALPHABET[text] for text in texts if text in _OTHER_ALPHABET]
-        if len(characters) >= _BEFORE_BREAK_MIN:
-            texts += [line_break + text for line_break in _BREAKS for text in texts]
-        if free > 0:
-            texts.append(b"")  # what was cut off there has told all the others already
-        characters.append(tuple(texts))
+        anchor += _ALPHABET[lowest : lowest + 1] if free == 0 else b"+"
+        characters.append(_base64_texts(lowest, 1 << free, len(characters) >= _BEFORE_BREAK_MIN))
     return Form(characters, anchor=max(_VARYING.split(anchor), key=len))
+
+
+@lru_cache(maxsize=1024)
+def _base64_texts(lowest: int, count: int, may_follow_break: bool) -> Texts:  # noqa: FBT001 - cached
+    texts = [_ALPHABET[number : number + 1] for number in range(lowest, lowest + count)]
+    texts += [_OTHER_ALPHABET[text] for text in texts if text in _OTHER_ALPHABET]
+    if may_follow_break:
+        texts += [line_break + text for line_break in _BREAKS for text in texts]
+    if count > 1:
+        texts.append(b"")  # what was cut off there has told all the others already
+    return tuple(texts)
 
 
 def _any_of(texts: Texts) -> bytes:

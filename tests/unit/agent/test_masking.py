@@ -71,9 +71,9 @@ def test_a_secret_of_many_lines_is_masked_as_a_whole_and_line_by_line() -> None:
 def test_a_long_secret_is_masked_entirely() -> None:
     """Also one that is looked for in pieces."""
     secret = bytes(33 + number * 7 % 90 for number in range(3001))
-    assert masked(b"<" + secret + b">", secret).replace(b"[masked]", b"") == b"<>"
+    assert masked(b"<" + secret + b">", secret) == b"<[masked]>"
     encoded = base64.b64encode(b"x" + secret + b"x")
-    assert len(masked(encoded, secret).replace(b"[masked]", b"")) <= 6
+    assert len(masked(encoded, secret)) <= len(b"..[masked]..==")
 
 
 @pytest.mark.parametrize(
