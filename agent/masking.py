@@ -76,18 +76,19 @@ class Masker:
         return b"".join(out), done
 
     def _occurrences(self, data: bytes) -> Iterator[tuple[int, int]]:
-        # Searching for fixed bytes is many times as fast as the expressions, which are for the
-        # few chunks where something is found.
-        unbroken = data.replace(b"\n", b"").replace(b"\r", b"") if self._forms else b""
-        escapes = set(self._escapes.findall(data))
-        for form in self._forms:
-            if form.anchor in unbroken or not form.escapes.isdisjoint(escapes):
-                yield from form.occurrences(data)
+        if self._forms:
+            # Searching for fixed bytes is many times as fast as the expressions, which are for the
+            # few chunks where something is found.
+            unbroken = data.replace(b"\n", b"").replace(b"\r", b"")
+            escapes = set(self._escapes.findall(data))
+            for form in self._forms:
+                if form.anchor in unbroken or not form.escapes.isdisjoint(escapes):
+                    yield from form.occurrences(data)
         for pattern in self._patterns:
             yield from pattern.occurrences(data)
 
 
 def _any_escape(forms: Iterable[Form]) -> re.Pattern[bytes]:
-    """Return the expression for the escapes that any of the forms may have; none: no match."""
+    """Return the expression for the URL escapes that any of the forms may have."""
     codes = {escape[1:3] for form in forms for escape in form.escapes}
-    return re.compile(b"%(?:" + b"|".join(sorted(codes)) + b")" if codes else rb"(?!)")
+    return re.compile(b"%(?:" + b"|".join(sorted(codes)) + b")")

@@ -17,7 +17,7 @@ Exit codes: 0 ok, 1 refused or differences found, 2 usage, 3 server unreachable,
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import io
 import os
 import sys
@@ -90,12 +90,15 @@ def _dispatch(arguments: list[str]) -> int:
     chosen = next((command for command in COMMANDS if arguments[:1] == [command.name]), None)
     if chosen is None:
         return _without_command(arguments)
-    if not _is_here(chosen):
+    try:
+        module = importlib.import_module(chosen.module)
+    except ModuleNotFoundError as error:
+        if error.name != chosen.module:
+            raise
         raise UsageError(
             f"{chosen.name} is a command of the server, and this file is an agent's: install "
             f"Cronledger for it"
-        )
-    module = importlib.import_module(chosen.module)
+        ) from None
     parser = argparse.ArgumentParser(
         prog=f"cronledger {chosen.name}",
         description=chosen.help[0].upper() + chosen.help[1:] + ".",
@@ -118,7 +121,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _is_here(command: Subcommand) -> bool:
     """True unless this is the agent's one file, and the command is not in it."""
-    return importlib.util.find_spec(command.module) is not None
+    from importlib.util import find_spec  # noqa: PLC0415 - only here
+
+    return find_spec(command.module) is not None
 
 
 def _without_command(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 import base64
 import os
 import random
+import time
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
@@ -131,3 +132,16 @@ def test_a_thousand_secrets_do_not_leak() -> None:
     seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(2**32))
     print(f"SOAK_SEED={seed}")  # noqa: T201 - to repeat it
     campaign(random.Random(seed), SECRETS_IN_A_CAMPAIGN)  # noqa: S311 - a test's choices
+
+
+@pytest.mark.soak
+def test_masking_keeps_up_with_output() -> None:
+    """Random bytes pass at 100 MB/s and more with three secrets; half of that is a fault."""
+    chunk = random.Random(1).randbytes(64 * 1024)  # noqa: S311 - a test's choices
+    subject = Masker([b"s3cr3t pass/word?", b"another one", b"AKIAIOSFODNN7EXAMPLE"])
+    started = time.process_time()
+    for _ in range(4096):
+        subject.feed(chunk)
+    speed = 4096 * len(chunk) / (time.process_time() - started) / 1e6
+    print(f"masking: {speed:.0f} MB/s")  # noqa: T201 - the figure
+    assert speed > 50
