@@ -19,7 +19,7 @@ PIP = PIP_USER=0 "$(PYTHON)" -m pip --python $(BIN)/python --disable-pip-version
 
 .PHONY: help
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: .venv/run.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
@@ -61,6 +61,10 @@ soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under lo
 bench: .venv/dev.stamp ## measure: ours beside the eventsourcing library's own Application
 	@$(BIN)/python -m bench.append
 	@$(BIN)/python -m bench.http
+
+.PHONY: agent-pyz
+agent-pyz: | $(BIN)/python ## build dist/cronledger-agent.pyz: agent and exec as one file for other machines
+	@$(BIN)/python -m cli.build_agent dist/cronledger-agent.pyz
 
 # Kept versions stay as they are; `make lock ARGS=--upgrade` takes the newest. The run-time lock is
 # made last and held to the other's versions, so that what is tested is what is run.

@@ -47,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="end the command after this time, with exit code 124 (default: never)",
     )
     parser.add_argument(
+        "--expect", metavar="SCHEDULE", help="when this job should run: a cron schedule"
+    )
+    parser.add_argument(
         "--agent-id",
         metavar="ID",
         default=local_agent_id(),
@@ -109,6 +112,7 @@ def _body(args: argparse.Namespace) -> dict[str, Any]:
         "timeout_seconds": args.timeout,
         "triggered_by": "manual",
         "claim": {"agent_id": args.agent_id},
+        **({"expected_schedule": args.expect} if args.expect is not None else {}),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.client import Client
 from cli.connection import execution_path, print_json, with_server
-from cli.table import cell, duration_cell, shown, time_cell
+from cli.table import cell, duration_cell, shown_output, time_cell
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -80,4 +80,4 @@ def _command(command: object) -> str:
 
 def _print_text(name: str, text: str | None) -> None:
     if text:
-        print(f"\n--- {name}\n{shown(text)}", end="" if text.endswith("\n") else "\n")
+        print(f"\n--- {name}\n{shown_output(text)}", end="" if text.endswith("\n") else "\n")

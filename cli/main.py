@@ -48,10 +48,11 @@ COMMANDS = (
     Subcommand(
         "exec", "run a command here and record the run", "cli.exec_command", takes_command=True
     ),
+    Subcommand("crontab", "show a crontab with its commands recorded", "cli.crontab_command"),
     Subcommand("token", "create, list and revoke access tokens", "cli.token"),
     Subcommand("list", "list executions, newest first", "cli.list_executions"),
     Subcommand("get", "show one execution with its output", "cli.get_execution"),
-    Subcommand("logs", "write an execution's output as raw bytes", "cli.read_logs"),
+    Subcommand("logs", "write an execution's output", "cli.read_logs"),
     Subcommand("retry", "run a failed or timed-out execution again", "cli.retry_execution"),
     Subcommand("cancel", "cancel a pending or running execution", "cli.cancel_execution"),
     Subcommand("events", "show the recorded events of one execution", "cli.list_events"),
@@ -89,7 +90,15 @@ def _dispatch(arguments: list[str]) -> int:
     chosen = next((command for command in COMMANDS if arguments[:1] == [command.name]), None)
     if chosen is None:
         return _without_command(arguments)
-    module = importlib.import_module(chosen.module)
+    try:
+        module = importlib.import_module(chosen.module)
+    except ModuleNotFoundError as error:
+        if error.name != chosen.module:
+            raise
+        raise UsageError(
+            f"{chosen.name} is a command of the server, and this file is an agent's: install "
+            f"Cronledger for it"
+        ) from None
     parser = argparse.ArgumentParser(
         prog=f"cronledger {chosen.name}",
         description=chosen.help[0].upper() + chosen.help[1:] + ".",
@@ -110,6 +119,13 @@ def _dispatch(arguments: list[str]) -> int:
     return code
 
 
+def _is_here(command: Subcommand) -> bool:
+    """True unless this is the agent's one file, and the command is not in it."""
+    from importlib.util import find_spec  # noqa: PLC0415 - only here
+
+    return find_spec(command.module) is not None
+
+
 def _without_command(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="cronledger",
@@ -119,7 +135,7 @@ def _without_command(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     listed = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in COMMANDS:
+    for command in filter(_is_here, COMMANDS):
         listed.add_parser(command.name, help=command.help)
     args = parser.parse_args(arguments)
     if args.version:

@@ -1,4 +1,4 @@
-"""`cronledger logs`: an execution's output, byte for byte."""
+"""`cronledger logs`: an execution's output, byte for byte, or as a terminal may show it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from agent.client import Client
 from cli.arguments import at_least
 from cli.connection import execution_path, with_server
+from domain.shown_text import shown
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +21,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="which output (default: %(default)s)",
     )
     parser.add_argument("--tail", metavar="N", type=at_least(0), help="only the last N lines")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="byte for byte on a terminal too, where output may move the cursor, set titles, …",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the bytes to standard output."""
+    """Write the output to standard output."""
     return with_server(lambda client: _write(client, args))
 
 
@@ -31,6 +37,10 @@ def _write(client: Client, args: argparse.Namespace) -> int:
     query = [("stream", args.stream)]
     if args.tail is not None:
         query.append(("tail", str(args.tail)))
-    sys.stdout.buffer.write(client.get(execution_path(args.id, "/logs"), query).body)
-    sys.stdout.buffer.flush()
+    output = client.get(execution_path(args.id, "/logs"), query).body
+    if sys.stdout.isatty() and not args.raw:
+        sys.stdout.write(shown(output))
+    else:
+        sys.stdout.buffer.write(output)
+    sys.stdout.flush()
     return 0

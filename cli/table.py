@@ -6,6 +6,8 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from domain.shown_text import shown
+
 _GAP = "  "
 _NARROWEST = 8
 _MS_PER_SECOND = 1000
@@ -13,19 +15,16 @@ _SECONDS_PER_MINUTE = 60
 _MINUTES_PER_HOUR = 60
 
 
-def shown(text: str) -> str:
-    """Return text in which nothing acts on the terminal: control characters become U+FFFD."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for char in text.replace("\r\n", "\n")
-    )
+def shown_output(text: str) -> str:
+    """Return output that is safe to look at: its colours only where a terminal shows them."""
+    return shown(text.encode("utf-8", "replace"), plain=not sys.stdout.isatty())
 
 
 def cell(value: object) -> str:
     """Return one value on one line; what is absent is a dash."""
     if value is None or value == "":
         return "-"
-    return shown(" ".join(str(value).split()))
+    return shown(" ".join(str(value).split()).encode("utf-8", "replace"), plain=True)
 
 
 def time_cell(value: object) -> str:
@@ -68,7 +67,8 @@ def table(
     return "\n".join(
         _cut(
             _GAP.join(
-                _cut(text, size).ljust(size) for text, size in zip(line, widths, strict=True)
+                _cut(text, size).ljust(size)
+                for text, size in zip(line, widths)  # noqa: B905 - on Python 3.9 too
             ).rstrip(),
             width,
         )

@@ -1,6 +1,7 @@
 """Rules of the client commands, against a real (small) server with prepared answers."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,7 +122,7 @@ def test_get_shows_facts_and_output_safely(
     shown = capsys.readouterr().out
     assert "status        failed, exit code 3\n" in shown
     assert "command       echo 'a b'\n" in shown
-    assert "--- output\nout\ufffd[2J\n\n--- error\nbad\n" in shown
+    assert "--- output\nout␛[2J\n\n--- error\nbad\n" in shown
 
 
 def test_events_are_a_table(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +140,25 @@ def test_logs_are_written_byte_for_byte(
     assert main(["logs", "exec_1", "--stream", "stderr", "--tail", "5"]) == 0
     assert capfdbinary.readouterr().out == b"a\0\xff\r\n"
     assert server.seen("logs")[0].query == {"stream": "stderr", "tail": "5"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [([], b"a\xe2\x90\x80\xef\xbf\xbd\x1b[31m\r\n\x1b[0m"), (["--raw"], b"a\0\xff\x1b[31m\r\n")],
+)
+def test_logs_on_a_terminal_cannot_act_on_it(
+    server: FakeServer, options: list[str], expected: bytes
+) -> None:
+    """Safe text with its colours, unless raw bytes are asked for."""
+    server.replies["logs"] = [(200, b"a\0\xff\x1b[31m\n")]
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "cli.main", "logs", "exec_1", *options]
+    subprocess.run(
+        command, cwd=ROOT, stdout=theirs, check=True, env={**os.environ, "LANG": "C.UTF-8"}
+    )
+    assert os.read(ours, 1000) == expected
+    os.close(theirs)
+    os.close(ours)
 
 
 def test_retry_is_repeatable(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,6 +76,15 @@ def test_the_command_keeps_its_own_dashes(server: FakeServer) -> None:
     assert only(server).config["command"] == ["printf", "%s|", "--", "-x", "--job"]
 
 
+def test_when_the_job_should_run_is_told(server: FakeServer) -> None:
+    """`--expect` travels with the create, and is left out when it is not given."""
+    run(server.url, "--expect", "0 3 * * *", "--", "true")
+    run(server.url, "--", "true")
+    with_it, without = (one.config for one in server.executions.values())
+    assert with_it["expected_schedule"] == "0 3 * * *"
+    assert "expected_schedule" not in without
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [(["/no/such"], 127), (["/etc/passwd"], 126), (["/bin/sh", "-c", "kill -9 $$"], 137)],

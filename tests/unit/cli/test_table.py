@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.table import cell, duration_cell, shown, table, time_cell
+from cli.table import cell, duration_cell, shown_output, table, time_cell
 
 
 def test_columns_are_aligned() -> None:
@@ -25,8 +25,9 @@ def test_no_line_is_wider_than_the_terminal() -> None:
 
 def test_nothing_shown_acts_on_the_terminal() -> None:
     """Escape sequences are neutralised, lines and tabs stay."""
-    assert shown("a\x1b[2Jb\r\n\tc\x9b\0") == "a\ufffd[2Jb\n\tc\ufffd\ufffd"
-    assert cell("two\nlines\x1b") == "two lines\ufffd"
+    assert shown_output("a\x1b[2Jb\r\n\tc\x9b\0\ud800") == "a␛[2Jb\n\tc␛[␀?"
+    assert shown_output("\x1b[31mred") == "␛[31mred"
+    assert cell("two\nlines\x1b[31m") == "two lines␛[31m"
 
 
 @pytest.mark.parametrize("value", [None, ""])
