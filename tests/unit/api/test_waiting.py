@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from api.waiting import CancelWait, ClaimWait, Waiting
+from api.waiting import ClaimWait, ExecutionWait, Waiting
 from store.work import Notice
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +16,7 @@ def _notice(**news: object) -> Notice:
     return Notice(sender="me", position=1, **news)  # type: ignore[arg-type]
 
 
-async def _woken(*places: ClaimWait | CancelWait) -> list[bool]:
+async def _woken(*places: ClaimWait | ExecutionWait) -> list[bool]:
     """Which of these have news by now; nobody waits for any that is still to come."""
     return [place._event.is_set() for place in places]
 
