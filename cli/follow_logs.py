@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import json
 import sys
 import time
@@ -42,14 +43,14 @@ def follow(client: Client, execution_id: str, streams: Iterable[str]) -> int:
         try:
             lines = client.lines(execution_path(execution_id, "/logs"), query, headers, _EVENTS)
             with contextlib.closing(lines):
-                for event in events(lines):
-                    was_there = True
+                first = next(lines, b"")
+                was_there = True
+                for event in events(itertools.chain([first], lines)):
                     if event.name == "end":
                         return 0
                     _show(event)
                     last = event.id
                     backoff.reset()
-            was_there = True
         except Unreachable as error:
             if not was_there:
                 raise
