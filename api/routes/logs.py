@@ -19,7 +19,7 @@ from store import output
 
 Req = Request[Any, Any, Any]
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
-_OFFSET: Final = re.compile(r"[0-9]{1,15}\Z")
+_PLACE: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?\Z")
 _TAIL_MAX: Final = 1_000_000
 _LIVE: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -30,8 +30,9 @@ async def read_logs(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     values = parameters.query(request, ("stream", "tail", "follow", "last_event_id"))
+    places = _places(request, values)
     if parameters.boolean(values, "follow"):
-        return await _follow(ledger, request, values)
+        return await _follow(ledger, request, values, places)
     if "last_event_id" in values:
         raise invalid("last_event_id", "is only for follow=true")
     stream = stream_of(values)
@@ -57,12 +58,18 @@ async def read_logs(request: Req) -> ASGIApp:
     return Answered(kept, status, "application/octet-stream", headers)
 
 
-async def _follow(ledger: Ledger, request: Req, values: dict[str, list[str]]) -> Streamed:
+async def _follow(
+    ledger: Ledger, request: Req, values: dict[str, list[str]], places: list[int] | None
+) -> Streamed:
     """Return the output as it comes, of both streams unless one is named."""
     if "tail" in values:
         raise invalid("tail", "cannot be given together with follow")
     streams = [stream_of(values)] if "stream" in values else list(output.STREAMS)
-    offsets = _places(request, values, streams)
+    if places is None:
+        places = [0] * len(streams)
+    if len(places) != len(streams):
+        raise invalid("last_event_id", "is of another choice of streams: repeat the same stream")
+    offsets = dict(zip(streams, places, strict=True))
 
     async def may_go_on() -> bool:
         try:
@@ -79,8 +86,8 @@ async def _follow(ledger: Ledger, request: Req, values: dict[str, list[str]]) ->
     return Streamed(follower.parts(), "text/event-stream", _LIVE)
 
 
-def _places(request: Req, values: dict[str, list[str]], streams: list[str]) -> dict[str, int]:
-    """Return where to begin in each stream: after the event that the client names, or at 0.
+def _places(request: Req, values: dict[str, list[str]]) -> list[int] | None:
+    """Return the offsets after the last event that the client names, None if it names none.
 
     A browser that reconnects repeats the query as it was, so that the header is the newer word.
     """
@@ -88,11 +95,10 @@ def _places(request: Req, values: dict[str, list[str]], streams: list[str]) -> d
     if said is None and "last_event_id" in values:
         name, said = "last_event_id", values["last_event_id"][0]
     if said is None:
-        return dict.fromkeys(streams, 0)
-    places = said.split(".")
-    if len(places) != len(streams) or not all(_OFFSET.match(place) for place in places):
-        raise invalid(name, "must be the id of an event that was sent for the same streams")
-    return dict(zip(streams, map(int, places), strict=True))
+        return None
+    if not _PLACE.match(said):
+        raise invalid(name, "must be the id of an event: an offset, or two joined by a dot")
+    return [int(offset) for offset in said.split(".")]
 
 
 def last_lines(data: bytes, lines: int) -> bytes:

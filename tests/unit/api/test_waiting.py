@@ -102,6 +102,22 @@ async def test_a_heartbeat_hears_of_its_execution(news: str) -> None:
         assert await _woken(one, same, other) == [True, True, False]
 
 
+async def test_followers_hear_of_output_and_ends_and_heartbeats_not_of_output() -> None:
+    """Output that is stored here, or an end anywhere, wakes who follows that execution."""
+    waiting = Waiting()
+    with (
+        waiting.output(ONE) as one,
+        waiting.output(OTHER) as other,
+        waiting.cancel(ONE) as heartbeat,
+    ):
+        waiting.hear_output(ONE)
+        assert await _woken(one, other, heartbeat) == [True, False, False]
+
+        waiting.hear(_notice(ended=[OTHER]))
+        assert await _woken(one, other, heartbeat) == [True, True, False]
+    assert dict(waiting._outputs) == {}
+
+
 async def test_too_much_news_wakes_everyone() -> None:
     """When a notice could not name everything, everyone looks again."""
     waiting = Waiting()

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cli import follow_logs
 from cli.main import main
 from tests.support.fake_server import TOKEN
 
@@ -58,7 +57,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     thread.start()
     monkeypatch.setenv("CRONLEDGER_URL", f"http://127.0.0.1:{http.server_address[1]}")
     monkeypatch.setenv("CRONLEDGER_TOKEN", TOKEN)
-    monkeypatch.setattr(follow_logs.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("cli.follow_logs.time.sleep", lambda _seconds: None)
     yield answers
     http.shutdown()
     http.server_close()
