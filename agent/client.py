@@ -13,7 +13,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -187,6 +187,40 @@ class Client:
         if answer.status in _SUCCESS:
             return answer
         raise _problem(answer)
+
+    def lines(
+        self,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        media_type: str,
+    ) -> Generator[bytes, None, None]:
+        """GET a path over a connection of its own, and yield the answer's lines as they come.
+
+        They end with the answer, or where its connection does. Raises Problem or Unreachable, also
+        when nothing comes for `answer_seconds`.
+        """
+        target = self._prefix + path + ("?" + urlencode(query) if query else "")
+        connection: http.client.HTTPConnection | None = None
+        try:
+            connection = self._connect()
+            connection.sock.settimeout(self._answer_seconds)
+            sent_headers = {"Authorization": f"Bearer {self._token}", **headers}
+            connection.request("GET", target, headers=sent_headers)
+            response = connection.getresponse()
+            if response.status not in _SUCCESS:
+                raise _problem(Answer(response.status, response.headers, response.read()))
+            if response.headers.get_content_type() != media_type:
+                raise Unreachable(
+                    f"the answer is not {media_type}: is this the address of a Cronledger server?"
+                )
+            while line := response.readline():
+                yield line
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(self._sentence(error), sent=True) from error
+        finally:
+            if connection is not None:
+                connection.close()
 
     def abort(self) -> None:
         """Cut the request another thread waits for, and all later ones: they raise Unreachable."""

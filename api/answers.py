@@ -1,14 +1,23 @@
 """Answers: wire structs as JSON bytes, and how they leave."""
 
+import asyncio
+import logging
 from collections import Counter
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
+_log = logging.getLogger(__name__)
+
 JSON: Final = "application/json"
+
+# An ASGI extension of ours (protocol.py): `abort` cuts the connection, whatever it still holds.
+CONNECTION: Final = "cronledger.connection"
+# A client that takes nothing for so long is not waited for. Less than what a stopping server has.
+_STUCK_SECONDS: Final = 5.0
 
 # Answers by status, of this process.
 counts: Final[Counter[int]] = Counter()
@@ -38,6 +47,63 @@ class Answered(Struct, frozen=True):
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.content, "more_body": False})
+
+
+class Streamed(Struct, frozen=True):
+    """An answer in parts, each sent as soon as it is there and the client has taken the last.
+
+    A client that hangs up ends the parts at once; one that takes nothing for five seconds is cut
+    off.
+    """
+
+    parts: AsyncGenerator[bytes, None]
+    media_type: str
+    headers: Mapping[str, str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the parts, and count the answer."""
+        counts[200] += 1
+        sending = asyncio.create_task(self._send(send, _abort(scope)))
+        gone = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            gone.cancel()
+            await asyncio.wait({sending, gone})
+            await self.parts.aclose()
+
+    async def _send(self, send: Send, abort: Callable[[], None] | None) -> None:
+        headers = [(b"content-type", self.media_type.encode("latin-1"))]
+        for name, value in self.headers.items():
+            headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        try:
+            async for part in self.parts:
+                stuck = abort and asyncio.get_running_loop().call_later(_STUCK_SECONDS, abort)
+                try:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                finally:
+                    if stuck:
+                        stuck.cancel()
+                # One turn of the loop: the part leaves, or is felt to be in the way of the next.
+                await asyncio.sleep(0)
+        except Exception:  # noqa: BLE001 - the head has left: all that is left to do is to end
+            _log.exception("a streamed answer broke off")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _abort(scope: Scope) -> Callable[[], None] | None:
+    """Return what cuts the connection, None if this server has no way to."""
+    extensions: Any = scope.get("extensions") or {}
+    found: Callable[[], None] | None = extensions.get(CONNECTION, {}).get("abort")
+    return found
 
 
 def encoded(body: object) -> bytes:

@@ -17,6 +17,7 @@ from api import options, problems
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
+from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.routes import agents, executions, logs, operations
@@ -42,6 +43,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     """Put a ledger together; nothing is connected yet."""
     waiting = Waiting()
     pool = database.pool(conninfo, size=settings.pool_size)
+    views = Views(conninfo)
     appender = Appender(
         conninfo,
         ledger_id,
@@ -56,11 +58,12 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         ledger_id=ledger_id,
         keys=keys,
         pool=pool,
-        views=Views(conninfo),
+        views=views,
         configurations=Configurations(pool),
         appender=appender,
         authenticator=Authenticator(pool),
         waiting=waiting,
+        followers=Followers(pool, views, waiting),
         # Ids need be unique, not secret: one seed from the system instead of a call for each.
         new_id=Uuid7(time.time_ns, random.Random(secrets.token_bytes(32)).getrandbits),  # noqa: S311
     )

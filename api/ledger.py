@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from api import parameters, rendering, wire
 from api.auth import Authenticator, Caller
+from api.follow import Followers
 from api.problems import Problem, not_found
 from api.settings import Settings
 from api.waiting import Waiting
@@ -42,6 +43,7 @@ class Ledger(Struct, frozen=True):
     appender: Appender
     authenticator: Authenticator
     waiting: Waiting
+    followers: Followers
     new_id: ids.Uuid7
 
     async def view(self, execution_id: UUID) -> View:

@@ -59,6 +59,18 @@ class Metrics:
                 "Agents that wait.",
                 self._ledger.waiting.claims,
             ),
+            (
+                "cronledger_followers",
+                "gauge",
+                "Readers of live output.",
+                self._ledger.followers.count,
+            ),
+            (
+                "cronledger_followed_reads_total",
+                "counter",
+                "Pieces of output read for them.",
+                self._ledger.followers.reads,
+            ),
             ("cronledger_given_up_total", "counter", "Ended by the sweep.", self._sweeper.swept),
             ("cronledger_memory_peak_bytes", "gauge", "Peak memory.", usage.ru_maxrss * unit),
             ("cronledger_start_time_seconds", "gauge", "Start, Unix time.", _started),

@@ -15,6 +15,7 @@ _ONE: Final = PATH + "/{execution_id}"
 _REF: Final = "#/components/schemas/{name}"
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
+EVENTS: Final = "text/event-stream"
 
 _ERRORS: Final = {
     400: "A parameter or the body is wrong; the sentence names the field",
@@ -40,6 +41,7 @@ class Operation(Struct, frozen=True):
     tag: str
     answers: dict[int, tuple[str, Any]]
     scope: str | None = "read"
+    notes: str = ""
     parameters: tuple[dict[str, Any], ...] = ()
     body: Any = None
     body_required: bool = True
@@ -85,6 +87,16 @@ _LEASE: Final = _parameter(
     required=True,
 )
 _STREAM: Final = {"enum": ["stdout", "stderr"]}
+_PLACE: Final = {"type": "string", "pattern": "^[0-9]{1,15}([.][0-9]{1,15})?$"}
+_FOLLOWING: Final = (
+    " With `follow=true` the answer is a stream of server-sent events, from the beginning and on"
+    " until the execution has ended. `output`: {stream, offset, base64}, the bytes as the command"
+    " wrote them. `omitted`: {stream, from, to}, bytes that were not kept. `end`: {status,"
+    " exit_code}, after all output; then the server closes, and a reader must not come back. The id"
+    " of each event is the offset after it (of both streams, `stdout.stderr`, if none was named):"
+    " sent back as Last-Event-ID it goes on there, without a byte missing or repeated. A comment"
+    " comes every 15 s without news; a reader that takes nothing for 5 s is cut off."
+)
 
 _LIST: Final = (
     _any_of("job_id", None, "Executions of this job"),
@@ -175,15 +187,30 @@ OPERATIONS: Final = (
     ),
     Operation(
         *("get", _ONE + "/logs", "readLogs", "Raw output, byte for byte", "executions"),
-        answers={200: ("The bytes that were kept", BYTES), 206: ("A range of them", BYTES)},
+        answers={
+            200: ("The bytes that were kept, or events", (BYTES, EVENTS)),
+            206: ("A range of them", BYTES),
+        },
+        notes=_FOLLOWING,
         parameters=(
             _ID,
-            _parameter("stream", "query", _STREAM | {"default": "stdout"}, "Which one"),
+            _parameter("stream", "query", _STREAM, "Which one: stdout; with follow, both"),
             _parameter(
                 "tail",
                 "query",
                 {"type": "integer", "minimum": 0, "maximum": 1_000_000},
-                "Only the last lines",
+                "Only the last lines; not together with follow",
+            ),
+            _parameter(
+                *("follow", "query", {"type": "boolean", "default": False}),
+                "Go on as it is written",
+            ),
+            _parameter("Last-Event-ID", "header", _PLACE, "With follow: where to go on"),
+            _parameter(
+                "last_event_id",
+                "query",
+                _PLACE,
+                "The same, for clients that cannot set a header; the header is the newer word",
             ),
         ),
         errors=(400, 404, 416),
@@ -330,7 +357,8 @@ def _described(operation: Operation, by_type: dict[Any, Any]) -> dict[str, Any]:
         "responses": answers,
     }
     if operation.scope:
-        described["description"] = f"Needs a token with the scope `{operation.scope}`."
+        needed = f"Needs a token with the scope `{operation.scope}`."
+        described["description"] = needed + operation.notes
     else:
         described["security"] = []
     if operation.parameters:
@@ -348,7 +376,11 @@ def _content(kind: Any, by_type: dict[Any, Any]) -> dict[str, Any]:
     if not kinds:
         return {}
     if isinstance(kinds[0], str):
-        schema = {"type": "string"} if kinds[0].startswith("text/") else {}
-        return {"content": {kinds[0]: {"schema": schema}}}
+        text: dict[str, Any] = {"type": "string"}
+        return {
+            "content": {
+                media: {"schema": text if media.startswith("text/") else {}} for media in kinds
+            }
+        }
     schemas = [by_type[one] for one in kinds]
     return {"content": {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}}

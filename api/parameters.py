@@ -227,6 +227,14 @@ def integer(
     return int(value)
 
 
+def boolean(values: Mapping[str, list[str]], key: str) -> bool:
+    """Return a yes or no from the query; no if it is absent."""
+    value = values.get(key, ["false"])[0]
+    if value not in {"true", "false"}:
+        raise invalid(key, "must be true or false")
+    return value == "true"
+
+
 _LIST_PARAMETERS: Final = (
     *("job_id", "status", "triggered_by", "from", "to"),
     *("limit", "offset", "cursor"),

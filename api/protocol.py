@@ -1,9 +1,11 @@
-"""uvicorn's HTTP protocol, with one system call an answer instead of two."""
+"""uvicorn's HTTP protocol: one system call an answer instead of two, and a way to cut it off."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.answers import CONNECTION
 
 
 class OneWriteProtocol(HttpToolsProtocol):
@@ -16,6 +18,11 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, behind a transport that gathers."""
         super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
+
+    def on_message_begin(self) -> None:
+        """Begin a request, whose answer may cut the connection of a client that is stuck."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: {"abort": self.transport.abort}}
 
 
 class _Gathering:

@@ -1,11 +1,13 @@
-"""Who waits for what: agents for work, heartbeats for a cancel. Without polling."""
+"""Who waits for what: agents for work, heartbeats for a cancel, followers for output."""
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from typing import Self
+from typing import Self, TypeAlias
 from uuid import UUID
 
 from store.work import Notice
+
+Ears: TypeAlias = defaultdict[UUID, set[asyncio.Event]]
 
 
 class Waiting:
@@ -13,7 +15,8 @@ class Waiting:
 
     def __init__(self) -> None:
         self._claims: OrderedDict[int, tuple[str, asyncio.Event]] = OrderedDict()
-        self._cancels: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._cancels: Ears = defaultdict(set)
+        self._outputs: Ears = defaultdict(set)
         self._next = 0
         self.stopping = False
 
@@ -31,12 +34,13 @@ class Waiting:
         """Let everyone look again, as after a gap in the news."""
         for _, event in self._claims.values():
             event.set()
-        for events in self._cancels.values():
-            for event in events:
-                event.set()
+        for ears in (self._cancels, self._outputs):
+            for events in ears.values():
+                for event in events:
+                    event.set()
 
     def hear(self, notice: Notice) -> None:
-        """Wake one claim for each new pending execution, and who waits for a cancel."""
+        """Wake one claim for each new pending execution, and who waits for a cancel or an end."""
         if notice.overflow:
             self.wake_everyone()
             return
@@ -45,6 +49,13 @@ class Waiting:
         for execution_id in (*notice.cancel_requested, *notice.ended):
             for event in self._cancels.get(execution_id, ()):
                 event.set()
+        for execution_id in notice.ended:
+            self.hear_output(execution_id)
+
+    def hear_output(self, execution_id: UUID) -> None:
+        """Wake who follows an execution: this server has just stored output of it."""
+        for event in self._outputs.get(execution_id, ()):
+            event.set()
 
     def _wake_claim(self, pin: str | None) -> None:
         # The one that waits longest goes first.
@@ -58,9 +69,13 @@ class Waiting:
         self._next += 1
         return ClaimWait(self, self._next, agent_id)
 
-    def cancel(self, execution_id: UUID) -> "CancelWait":
-        """Return a place among those who wait for news of one execution."""
-        return CancelWait(self, execution_id)
+    def cancel(self, execution_id: UUID) -> "ExecutionWait":
+        """Return a place among those who wait for a cancel of one execution, or its end."""
+        return ExecutionWait(self, self._cancels, execution_id)
+
+    def output(self, execution_id: UUID) -> "ExecutionWait":
+        """Return a place among those who wait for output of one execution, or its end."""
+        return ExecutionWait(self, self._outputs, execution_id)
 
     def enter_claim(self, number: int, agent_id: str, event: asyncio.Event) -> None:
         """Take a place in the queue for work."""
@@ -72,16 +87,6 @@ class Waiting:
         if handed_on:
             self._wake_claim(None)
             self._wake_claim(agent_id)
-
-    def enter_cancel(self, execution_id: UUID, event: asyncio.Event) -> None:
-        """Listen for news of one execution."""
-        self._cancels[execution_id].add(event)
-
-    def leave_cancel(self, execution_id: UUID, event: asyncio.Event) -> None:
-        """Stop listening."""
-        self._cancels[execution_id].discard(event)
-        if not self._cancels[execution_id]:
-            del self._cancels[execution_id]
 
 
 class ClaimWait:
@@ -113,24 +118,30 @@ class ClaimWait:
         return False
 
 
-class CancelWait:
-    """A heartbeat's ear for a cancel of its execution."""
+class ExecutionWait:
+    """An ear for news of one execution, entered before the first look."""
 
-    def __init__(self, waiting: Waiting, execution_id: UUID) -> None:
+    def __init__(self, waiting: Waiting, ears: Ears, execution_id: UUID) -> None:
         self._waiting = waiting
+        self._ears = ears
         self._execution_id = execution_id
         self._event = asyncio.Event()
 
     def __enter__(self) -> Self:
-        self._waiting.enter_cancel(self._execution_id, self._event)
+        self._ears[self._execution_id].add(self._event)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._waiting.leave_cancel(self._execution_id, self._event)
+        self._ears[self._execution_id].discard(self._event)
+        if not self._ears[self._execution_id]:
+            del self._ears[self._execution_id]
 
     async def news(self, seconds: float) -> bool:
         """Wait for news, at most so long; False if there was none or the server goes down."""
-        return await _heard(self._waiting, self._event, seconds)
+        if await _heard(self._waiting, self._event, seconds):
+            self._event.clear()
+            return True
+        return False
 
 
 async def _heard(waiting: Waiting, event: asyncio.Event, seconds: float) -> bool:

@@ -1,14 +1,15 @@
-"""`cronledger logs`: an execution's output, byte for byte, or as a terminal may show it."""
+"""`cronledger logs`: an execution's output, at once or as it is written."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 
 from agent.client import Client
+from cli import follow_logs
 from cli.arguments import at_least
 from cli.connection import execution_path, with_server
-from domain.shown_text import shown
+from cli.output import Output
+from cli.usage import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stream",
         choices=("stdout", "stderr"),
-        default="stdout",
-        help="which output (default: %(default)s)",
+        help="which output (default: stdout; with --follow both, each to its own)",
     )
     parser.add_argument("--tail", metavar="N", type=at_least(0), help="only the last N lines")
     parser.add_argument(
@@ -26,21 +26,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="byte for byte on a terminal too, where output may move the cursor, set titles, …",
     )
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on until the execution has ended"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the output to standard output."""
+    """Write the output to standard output; with --follow that of stderr to standard error."""
+    if args.follow and args.tail is not None:
+        raise UsageError("--tail cannot be given together with --follow")
     return with_server(lambda client: _write(client, args))
 
 
 def _write(client: Client, args: argparse.Namespace) -> int:
-    query = [("stream", args.stream)]
+    output = Output(raw=args.raw)
+    if args.follow:
+        streams = [] if args.stream is None else [args.stream]
+        return follow_logs.follow(client, args.id, streams, output)
+    query = [("stream", args.stream or "stdout")]
     if args.tail is not None:
         query.append(("tail", str(args.tail)))
-    output = client.get(execution_path(args.id, "/logs"), query).body
-    if sys.stdout.isatty() and not args.raw:
-        sys.stdout.write(shown(output))
-    else:
-        sys.stdout.buffer.write(output)
-    sys.stdout.flush()
+    output.write("stdout", client.get(execution_path(args.id, "/logs"), query).body)
+    output.close()
     return 0

@@ -28,6 +28,18 @@ FROM store.append_output(
 _CHUNKS: Final = """
 SELECT bytes FROM store.output_chunks
 WHERE execution_id = %s AND stream = %s ORDER BY start_offset"""
+# From the chunk in which the offset lies on; no more rows than a piece can hold.
+_PIECE: Final = """
+SELECT start_offset, substr(
+    bytes, (greatest(%(at)s::bigint, start_offset) - start_offset)::integer + 1,
+    (%(at)s::bigint + %(size)s - greatest(%(at)s::bigint, start_offset))::integer)
+FROM store.output_chunks
+WHERE execution_id = %(execution_id)s AND stream = %(stream)s
+  AND start_offset < %(at)s::bigint + %(size)s AND start_offset >= coalesce((
+    SELECT max(start_offset) FROM store.output_chunks
+    WHERE execution_id = %(execution_id)s AND stream = %(stream)s
+      AND start_offset <= %(at)s::bigint), 0)
+ORDER BY start_offset LIMIT 1000"""
 
 _SHA256_OF_NOTHING: Final = hashlib.sha256().hexdigest()
 NOTHING: Final = StreamDigest(written_bytes=0, kept_bytes=0, kept_sha256="")
@@ -111,6 +123,29 @@ async def read(
         await cursor.execute(_CHUNKS, [execution_id, STREAMS[stream]])
         kept = b"".join([data for (data,) in await cursor.fetchall()])
     return kept if limit_bytes is None else kept[:limit_bytes]
+
+
+async def piece(
+    pool: AsyncConnectionPool[Any], execution_id: UUID, stream: str, offset: int, size: int
+) -> bytes:
+    """Return up to `size` bytes that stand at `offset` of the original stream, up to a cut."""
+    parameters = {
+        "execution_id": execution_id,
+        "stream": STREAMS[stream],
+        "at": offset,
+        "size": size,
+    }
+    async with pool.connection() as connection, connection.cursor(binary=True) as cursor:
+        await cursor.execute(_PIECE, parameters)
+        rows = await cursor.fetchall()
+    parts: list[bytes] = []
+    end = offset
+    for start, data in rows:
+        if max(start, offset) != end:  # here bytes were left out
+            break
+        parts.append(data)
+        end += len(data)
+    return b"".join(parts)
 
 
 async def digest(

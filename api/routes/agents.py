@@ -187,6 +187,7 @@ async def append_logs(request: Req) -> ASGIApp:
     )
     match done.result:
         case "ok":
+            ledger.waiting.hear_output(subject)
             return answers.json(wire.LogsAnswer(done.next_offset or 0, done.cancel_requested))
         case "gap":
             raise _gap(stream, done.next_offset or 0)

@@ -4,12 +4,14 @@ import asyncio
 import re
 from typing import Any, Final
 
+import psycopg
 from litestar import Request, get
 from litestar.types import ASGIApp
 
 from api import parameters
-from api.answers import Answered
-from api.ledger import of
+from api.answers import Answered, Streamed
+from api.follow import Follower
+from api.ledger import Ledger, of
 from api.problems import Problem, invalid
 from api.routes.agents import stream_of
 from api.routes.executions import PATH
@@ -17,15 +19,22 @@ from store import output
 
 Req = Request[Any, Any, Any]
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
+_PLACE: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?\Z")
 _TAIL_MAX: Final = 1_000_000
+_LIVE: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @get(PATH + "/{execution_id:str}/logs")
 async def read_logs(request: Req) -> ASGIApp:
-    """Return what was kept of one output stream: all of it, a byte range, or the last lines."""
+    """Return what was kept of one output stream: all, a range, the last lines, or live events."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
-    values = parameters.query(request, ("stream", "tail"))
+    values = parameters.query(request, ("stream", "tail", "follow", "last_event_id"))
+    places = _places(request, values)
+    if parameters.boolean(values, "follow"):
+        return await _follow(ledger, request, values, places)
+    if "last_event_id" in values:
+        raise invalid("last_event_id", "is only for follow=true")
     stream = stream_of(values)
     tail = parameters.integer(values, "tail", -1, 0, _TAIL_MAX)
     view = await ledger.view(parameters.execution_id(request))
@@ -47,6 +56,49 @@ async def read_logs(request: Req) -> ASGIApp:
         headers["Content-Range"] = f"bytes {first}-{last}/{len(kept)}"
         kept, status = kept[first : last + 1], 206
     return Answered(kept, status, "application/octet-stream", headers)
+
+
+async def _follow(
+    ledger: Ledger, request: Req, values: dict[str, list[str]], places: list[int] | None
+) -> Streamed:
+    """Return the output as it comes, of both streams unless one is named."""
+    if "tail" in values:
+        raise invalid("tail", "cannot be given together with follow")
+    streams = [stream_of(values)] if "stream" in values else list(output.STREAMS)
+    if places is None:
+        places = [0] * len(streams)
+    if len(places) != len(streams):
+        raise invalid("last_event_id", "is of another choice of streams: repeat the same stream")
+    offsets = dict(zip(streams, places, strict=True))
+
+    async def may_go_on() -> bool:
+        try:
+            await ledger.authenticator.require(request, "read")
+        except Problem:
+            return False
+        except psycopg.Error:
+            pass  # nobody can tell for now
+        return True
+
+    view = await ledger.view(parameters.execution_id(request))
+    ledger.followers.check_room()
+    follower = Follower(ledger.followers, view, offsets, may_go_on)
+    return Streamed(follower.parts(), "text/event-stream", _LIVE)
+
+
+def _places(request: Req, values: dict[str, list[str]]) -> list[int] | None:
+    """Return the offsets after the last event that the client names, None if it names none.
+
+    A browser that reconnects repeats the query as it was, so that the header is the newer word.
+    """
+    name, said = "Last-Event-ID", parameters.header(request, "last-event-id")
+    if said is None and "last_event_id" in values:
+        name, said = "last_event_id", values["last_event_id"][0]
+    if said is None:
+        return None
+    if not _PLACE.match(said):
+        raise invalid(name, "must be the id of an event: an offset, or two joined by a dot")
+    return [int(offset) for offset in said.split(".")]
 
 
 def last_lines(data: bytes, lines: int) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.agents import cronledger
 from tests.support.calls import Held, fresh
+from tests.support.following import Live
 from tests.support.server import ServerProcess
 from tests.support.tokens import owner_conninfo
 
@@ -153,3 +154,15 @@ def test_a_token_with_an_empty_scope_or_name_is_refused(quick: ServerProcess) ->
     ):
         assert said(quick, *words, code=2) == ""
     assert {token["id"] for token in told(quick, "token", "list")} == before
+
+
+def test_logs_are_followed_to_the_end(quick: ServerProcess) -> None:
+    """Both streams byte for byte; what its agent abandons ends by the server's word."""
+    held = quick.api.start()
+    held.append(b"one\0\xff\n").ok()
+    held.append(b"two\n", stream="stderr").ok()
+    followed = cronledger(quick, "logs", "-f", held.id)
+    assert (followed.returncode, followed.stdout, followed.stderr) == (0, b"one\0\xff\n", b"two\n")
+    assert quick.api.one(held.id)["failure_reason"] == "agent_lost"
+    with Live(quick.api, held.id) as live:
+        assert live.until("end")[-1].data == {"status": "failed", "exit_code": None}

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from api.waiting import CancelWait, ClaimWait, Waiting
+from api.waiting import ClaimWait, ExecutionWait, Waiting
 from store.work import Notice
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +16,7 @@ def _notice(**news: object) -> Notice:
     return Notice(sender="me", position=1, **news)  # type: ignore[arg-type]
 
 
-async def _woken(*places: ClaimWait | CancelWait) -> list[bool]:
+async def _woken(*places: ClaimWait | ExecutionWait) -> list[bool]:
     """Which of these have news by now; nobody waits for any that is still to come."""
     return [place._event.is_set() for place in places]
 
@@ -100,6 +100,22 @@ async def test_a_heartbeat_hears_of_its_execution(news: str) -> None:
         waiting.hear(_notice(**{news: [ONE]}))
 
         assert await _woken(one, same, other) == [True, True, False]
+
+
+async def test_followers_hear_of_output_and_ends_and_heartbeats_not_of_output() -> None:
+    """Output that is stored here, or an end anywhere, wakes who follows that execution."""
+    waiting = Waiting()
+    with (
+        waiting.output(ONE) as one,
+        waiting.output(OTHER) as other,
+        waiting.cancel(ONE) as heartbeat,
+    ):
+        waiting.hear_output(ONE)
+        assert await _woken(one, other, heartbeat) == [True, False, False]
+
+        waiting.hear(_notice(ended=[OTHER]))
+        assert await _woken(one, other, heartbeat) == [True, True, False]
+    assert dict(waiting._outputs) == {}
 
 
 async def test_too_much_news_wakes_everyone() -> None:
