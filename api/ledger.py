@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from api import parameters, rendering, wire
 from api.auth import Authenticator, Caller
+from api.presence import Presence
 from api.problems import Problem, not_found
 from api.settings import Settings
 from api.waiting import Waiting
@@ -42,6 +43,7 @@ class Ledger(Struct, frozen=True):
     appender: Appender
     authenticator: Authenticator
     waiting: Waiting
+    presence: Presence
     new_id: ids.Uuid7
 
     async def view(self, execution_id: UUID) -> View:
@@ -103,6 +105,7 @@ class Ledger(Struct, frozen=True):
             token=self.keys.lease_token(state.id, state.fence),
             expires_at=wire.timestamp(expires_at),
             heartbeat_seconds=self.settings.heartbeat_seconds,
+            seconds=self.settings.lease_seconds,
         )
         return wire.Claimed(rendering.claimed(view, job, now), lease)
 

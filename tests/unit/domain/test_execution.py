@@ -1,6 +1,7 @@
 """Every rule of an execution: all states, all commands."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from tests.unit.domain.histories import (
     LATE,
     LOST,
     NOON,
+    NOT_STARTED,
     ONE,
     OTHER,
     SIGNALED,
@@ -42,6 +44,8 @@ Refused = tuple[type[errors.Refusal], str]
 Expected = tuple[Event, ...] | Refused
 STATUSES: Final = {
     "pending": "pending",
+    "pending with a deadline": "pending",
+    "not started": "failed",
     "running": "running",
     "canceling": "running",
     "succeeded": "success",
@@ -61,7 +65,9 @@ EXISTS: Final = (
     errors.ExecutionExists,
     "An execution with this id exists already and was created from another request; use a new id.",
 )
-NEVER_BEGAN: Final = {"pending", "canceled while pending"}
+PENDING: Final = {"pending", "pending with a deadline"}
+HURRIED_ONES: Final = {"pending with a deadline", "not started"}
+NEVER_BEGAN: Final = {*PENDING, "canceled while pending", "not started"}
 UNTOLD: Final = {"timed out unseen", "canceled unseen", "lost"}
 _RETRY: Final = events.Created(
     job_id="backup",
@@ -79,6 +85,9 @@ def _refused(kind: type[errors.Refusal], name: str) -> Refused:
         errors.NotRetryable: "only executions that are failed or timeout can be retried.",
         errors.NotStartable: "only executions that are pending can be claimed.",
         errors.NotRunning: "only executions that are running can be ended.",
+        errors.NotExpirable: (
+            "only executions that are pending and have a start deadline can end as not started."
+        ),
     }
     return kind, f"This execution is {STATUSES[name]}; {sentences[kind]}"
 
@@ -150,18 +159,25 @@ def _completed(name: str, asked: str) -> Expected:
 
 def _created(name: str, asked: str) -> Expected:
     if name != "nothing":
-        return () if asked == "create" else EXISTS
+        return () if asked == "create" and name not in HURRIED_ONES else EXISTS
     return (CREATED,) if asked == "create" else (replace(CREATED, job_id="restore"),)
 
 
 def _started(name: str, _: str) -> Expected:
-    return (STARTED,) if name == "pending" else _refused(errors.NotStartable, name)
+    return (STARTED,) if name in PENDING else _refused(errors.NotStartable, name)
+
+
+def _expired(name: str, _: str) -> Expected:
+    if name == "pending with a deadline":
+        return (NOT_STARTED,)
+    return _refused(errors.NotExpirable, name)
 
 
 def _canceled(name: str, _: str) -> Expected:
     if name == "canceling" or STATUSES[name] == "canceled":
         return ()
-    happens: dict[str, Event] = {"pending": CANCELED_PENDING, "running": CANCEL_REQUESTED}
+    happens: dict[str, Event] = {"running": CANCEL_REQUESTED}
+    happens |= dict.fromkeys(PENDING, CANCELED_PENDING)
     return (happens[name],) if name in happens else _not_cancelable(name)
 
 
@@ -175,12 +191,16 @@ def _given_up(name: str, asked: str) -> Expected:
 
 def _retried(name: str, _: str) -> Expected:
     if STATUSES[name] in {"failed", "timeout"}:
-        return (_RETRY, events.Retried(retried_as=OTHER))
+        again = _RETRY
+        if name in HURRIED_ONES:
+            again = replace(_RETRY, labels=("gpu",), start_deadline_seconds=600)
+        return (again, events.Retried(retried_as=OTHER))
     return _refused(errors.NotRetryable, name)
 
 
 _RULES: Final[dict[str, Callable[[str, str], Expected]]] = {
     "start": _started,
+    "expire": _expired,
     "cancel": _canceled,
     "retry": _retried,
     "complete with another lease": lambda name, _: _lease_lost(name),
@@ -278,6 +298,8 @@ def test_a_create_with_a_claim_is_not_an_older_one_without() -> None:
         {"timeout_seconds": None},
         {"scheduled_for": None},
         {"pinned_agent_id": "host-2"},
+        {"labels": ("gpu",)},
+        {"start_deadline_seconds": 60},
     ],
     ids=lambda other: next(iter(other)),
 )
@@ -358,6 +380,57 @@ def test_a_report_with_another_ending_is_another_report() -> None:
 
     with pytest.raises(errors.AlreadyFinal):
         decide(state, complete(ending=replace(ending(), duration_ms=1501)))
+
+
+def test_what_never_began_failed_for_that_reason() -> None:
+    """Not started is a failure without an ending, seen by the server."""
+    state = given(*HISTORIES["not started"])
+
+    assert state is not None
+    assert (state.status, state.failure_reason, state.ending) == ("failed", "not_started", None)
+    assert (state.observed_by, state.started_at) == ("server", None)
+
+
+@pytest.mark.parametrize("name", ["lost", "failed", "canceled while pending", "succeeded"])
+def test_other_ends_keep_their_reasons(name: str) -> None:
+    """The reason is that of the ending; what was canceled before it began has none."""
+    state = given(*HISTORIES[name])
+
+    assert state is not None
+    reasons = {"lost": "agent_lost", "failed": "exit_code"}
+    assert state.failure_reason == reasons.get(name)
+
+
+def test_what_is_told_of_late_happened_when_it_is_said_to_have() -> None:
+    """Created stands at the command's time, Started at the claimed one; no time is one anew."""
+    began = NOON + timedelta(seconds=2)
+    asked = create(claim_agent_id="host-1", started_at=began)
+
+    first, second = decide(None, asked)
+
+    assert (first.at, second.at) == (NOON, began)
+    state = evolve(evolve(None, first), second)
+    assert state is not None
+    assert state.started_at == began
+    other = create(claim_agent_id="host-1", started_at=began + timedelta(seconds=5))
+    assert decide(state, other) == ()
+
+
+@pytest.mark.parametrize("asked", _REPORTS)
+def test_an_end_that_is_told_of_late_happened_when_it_is_said_to_have(asked: str) -> None:
+    """Whatever the outcome, its event stands at the claimed time."""
+    ended = NOON + timedelta(minutes=5)
+
+    (envelope,) = decide(given(*HISTORIES["canceling"]), replace(COMMANDS[asked], ended_at=ended))
+
+    assert envelope.at == ended
+
+
+def test_a_late_outcome_is_reported_when_it_is_reported() -> None:
+    """After a final status the claimed end changes nothing: what happens now is the report."""
+    (envelope,) = decide(given(*HISTORIES["lost"]), complete(ended_at=NOON - timedelta(minutes=5)))
+
+    assert (envelope.event, envelope.at) == (LATE, NOON)
 
 
 def test_an_event_before_the_beginning_is_nothing() -> None:
