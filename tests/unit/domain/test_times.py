@@ -9,9 +9,7 @@ from msgspec.structs import replace
 from domain.execution import decide, evolve
 from tests.unit.domain.histories import COMMANDS, HISTORIES, LATE, NOON, complete, create, given
 
-REPORTS: Final = (
-    *("complete", "complete as failed", "complete as timed out", "complete as canceled"),
-)
+REPORTS: Final = ("complete", "complete as failed", "complete as timed out", "complete as canceled")
 
 
 def test_what_never_began_failed_for_that_reason() -> None:
