@@ -20,7 +20,8 @@ from api.bootstrap import WITNESS
 from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
-from api.routes import agents, executions, logs, operations
+from api.presence import Presence
+from api.routes import agents, creation, executions, logs, operations, overview
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
@@ -33,6 +34,8 @@ from store.keys import Keys
 
 HANDLERS: Final = (
     *executions.HANDLERS,
+    *creation.HANDLERS,
+    *overview.HANDLERS,
     *agents.HANDLERS,
     *logs.HANDLERS,
     *operations.HANDLERS,
@@ -64,6 +67,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         authenticator=Authenticator(pool),
         waiting=waiting,
         followers=Followers(pool, views, waiting),
+        presence=Presence(time.monotonic),
         # Ids need be unique, not secret: one seed from the system instead of a call for each.
         new_id=Uuid7(time.time_ns, random.Random(secrets.token_bytes(32)).getrandbits),  # noqa: S311
     )

@@ -22,8 +22,7 @@ from domain import commands
 from domain.commands import Command
 from domain.errors import Refusal
 from domain.events import Ending, FailureReason
-from projections.queries import View
-from store import leases, output, tokens, witness
+from store import agents, leases, output, tokens, witness
 from store.appender import Unavailable
 from store.leases import Overdue
 from store.work import Notice, Work
@@ -45,6 +44,8 @@ _GIVE_UP: Final[dict[str, tuple[Callable[..., Command], FailureReason | None]]] 
 class Sweeper:
     """Ends what no agent will end: expired leases, timeouts and cancels that nobody confirmed.
 
+    And what no agent will begin: pending executions past their start deadline.
+
     Time in which the server (or its database, or the whole machine) was away does not count: when
     the sweep finds that it did not run for a while, everyone first gets a fresh period.
     """
@@ -64,6 +65,7 @@ class Sweeper:
             await leases.renew_all(ledger.pool, ledger.settings.lapses)
         else:
             await self._give_up(await leases.overdue(ledger.pool))
+        await self._expire(await leases.not_started(ledger.pool))
         self._last_database = await leases.database_now(ledger.pool)
         self._last_monotonic = time.monotonic()
 
@@ -82,24 +84,30 @@ class Sweeper:
         ready = [
             (case, work)
             for case, work in zip(cases, made, strict=True)
-            if isinstance(work, Work) or self._excuse(case, work)
+            if isinstance(work, Work) or self._excuse(case.execution_id, work)
         ]
+        await self._submit([(case.execution_id, work) for case, work in ready])
+
+    async def _expire(self, overdue: list[UUID]) -> None:
+        await self._submit([(one, Work(self._command(commands.Expire, one))) for one in overdue])
+
+    async def _submit(self, ready: list[tuple[UUID, Work]]) -> None:
         submits = (self._ledger.appender.submit(work) for _, work in ready)
         verdicts = await asyncio.gather(*submits, return_exceptions=True)
-        for (case, _), verdict in zip(ready, verdicts, strict=True):
+        for (execution_id, _), verdict in zip(ready, verdicts, strict=True):
             if isinstance(verdict, BaseException):
-                self._excuse(case, verdict)
+                self._excuse(execution_id, verdict)
             else:
                 self.swept += 1
 
-    def _excuse(self, case: Overdue, error: BaseException) -> Literal[False]:
+    def _excuse(self, execution_id: UUID, error: BaseException) -> Literal[False]:
         """Say what is wrong with one case; raise what is wrong with all of them."""
         if isinstance(error, _PASSING) or not isinstance(error, Exception):
             raise error
-        # A refusal means that it ended meanwhile by itself, which is better.
-        if not isinstance(error, Refusal | Problem) and case.execution_id not in self._failing:
-            self._failing.add(case.execution_id)
-            _log.error("cannot give up %s; trying again", case.execution_id, exc_info=error)
+        # A refusal means that it began or ended meanwhile by itself, which is better.
+        if not isinstance(error, Refusal | Problem) and execution_id not in self._failing:
+            self._failing.add(execution_id)
+            _log.error("cannot give up %s; trying again", execution_id, exc_info=error)
         return False
 
     async def _work(self, case: Overdue, limit: asyncio.Semaphore) -> Work:
@@ -108,15 +116,17 @@ class Sweeper:
             view = await self._ledger.view(case.execution_id)
             elapsed_ms = max(0, round((case.now - case.started_at).total_seconds() * 1000))
             ending = await self._ledger.ending(view, _nothing(elapsed_ms, reason))
-        return Work(self._command(make, view, ending))
+        return Work(self._command(make, case.execution_id, ending=ending))
 
-    def _command(self, make: Callable[..., Command], view: View, ending: Ending) -> Command:
+    def _command(
+        self, make: Callable[..., Command], execution_id: UUID, **facts: Ending
+    ) -> Command:
         return make(
             at=wire.now(),
             by=ACTOR,
             command_id=self._ledger.new_id(),
-            execution_id=view.row.id,
-            ending=ending,
+            execution_id=execution_id,
+            **facts,
         )
 
 
@@ -163,7 +173,7 @@ class Listener:
 
 
 class Housekeeper:
-    """Remembers the head outside the database, notes the use of tokens, forgets what is old."""
+    """Remembers the head outside the database, notes who came, forgets what is old."""
 
     def __init__(self, ledger: Ledger, witness_path: Path) -> None:
         self._ledger = ledger
@@ -177,8 +187,15 @@ class Housekeeper:
         if used := self._ledger.authenticator.take_used():
             async with self._ledger.pool.connection() as connection:
                 await tokens.used(connection, used)
+        if seen := self._ledger.presence.take_due():
+            try:
+                await agents.note(self._ledger.pool, seen)
+            except BaseException:
+                self._ledger.presence.put_back(seen)
+                raise
         if self._round % 60 == 0:
             await leases.forget(self._ledger.pool)
+            await agents.forget(self._ledger.pool)
         self._round += 1
 
     async def remember_head(self) -> None:

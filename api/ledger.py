@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 from api import parameters, rendering, wire
 from api.auth import Authenticator, Caller
 from api.follow import Followers
+from api.presence import Presence
 from api.problems import Problem, not_found
 from api.settings import Settings
 from api.waiting import Waiting
@@ -44,6 +45,7 @@ class Ledger(Struct, frozen=True):
     authenticator: Authenticator
     waiting: Waiting
     followers: Followers
+    presence: Presence
     new_id: ids.Uuid7
 
     async def view(self, execution_id: UUID) -> View:
@@ -105,6 +107,7 @@ class Ledger(Struct, frozen=True):
             token=self.keys.lease_token(state.id, state.fence),
             expires_at=wire.timestamp(expires_at),
             heartbeat_seconds=self.settings.heartbeat_seconds,
+            seconds=self.settings.lease_seconds,
         )
         return wire.Claimed(rendering.claimed(view, job, now), lease)
 

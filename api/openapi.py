@@ -222,6 +222,11 @@ OPERATIONS: Final = (
         errors=(400, 404),
     ),
     Operation(
+        *("get", PATH + "/missed", "missedExecutions", "What should have run", "executions"),
+        answers={200: ("Jobs whose last due run did not come", wire.MissedList)},
+        errors=(400,),
+    ),
+    Operation(
         *("post", PATH + "/claim", "claimExecution", "Take the oldest pending one", "agents"),
         answers={200: ("An execution and its lease", wire.Claimed), 204: ("There is none", None)},
         scope="agent",
@@ -274,6 +279,11 @@ OPERATIONS: Final = (
         body=wire.Complete,
         errors=(400, 403, 404, 409, 413, 415),
         links={200: _links(_OF_COMPLETED, "/id")},
+    ),
+    Operation(
+        *("get", "/v1/agents", "listAgents", "List agents, and what they run", "agents"),
+        answers={200: ("Those that were seen last", wire.AgentList)},
+        errors=(400,),
     ),
     Operation(
         *("get", "/health/live", "live", "Does the process answer?", "operations"),

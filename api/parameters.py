@@ -24,6 +24,7 @@ from domain import ids
 from domain.events import TriggeredBy
 from domain.execution import Status
 from domain.names import is_name
+from projections import schedules
 from projections.queries import Filter
 from store.keys import Keys
 
@@ -38,6 +39,8 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 _VARIABLE: Final = re.compile(wire.VARIABLE_PATTERN[:-1] + r"\Z")
 # A `+` that was not percent-encoded arrives as a space.
 _SPACED_OFFSET: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}(:?[0-9]{2})?\Z)")
+_SCHEDULE: Final = re.compile(wire.SCHEDULE_PATTERN[:-1] + r"\Z")
+_TIME_ZONE: Final = re.compile(wire.TIME_ZONE_PATTERN[:-1] + r"\Z")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,18}\Z")
 
 
@@ -122,6 +125,24 @@ def text(field: str, value: str) -> str:
     """Return `value` if it holds no NUL character, which no command or variable can hold."""
     if "\0" in value:
         raise invalid(field, "must not contain a NUL character")
+    return value
+
+
+def schedule(field: str, value: str) -> str:
+    """Return `value` if it is a schedule: five fields of cron, or a name such as @daily."""
+    if not _SCHEDULE.match(value):
+        raise invalid(field, "must be five fields of cron, or a name such as @daily")
+    try:
+        schedules.check(value)
+    except ValueError as error:
+        raise invalid(field, str(error)) from error
+    return value
+
+
+def time_zone(field: str, value: str) -> str:
+    """Return `value` if it is the name of an IANA time zone that this server knows."""
+    if not _TIME_ZONE.match(value) or schedules.zone(value) is None:
+        raise invalid(field, "is no IANA time zone that this server knows, such as Europe/Berlin")
     return value
 
 

@@ -37,6 +37,7 @@ def detail(view: View, stdout: bytes, stderr: bytes, now: datetime) -> wire.Exec
     """Return an execution with all that was kept of its output and error logs."""
     told = view.texts.stdout.sealed(view.row.stdout_kept_bytes)
     told_errors = view.texts.stderr.sealed(view.row.stderr_kept_bytes)
+    job = configurations.shown(view.texts.configuration)
     stderr_text = with_cut(stderr, told_errors)
     return wire.ExecutionDetail(
         **_common(view, now),
@@ -47,7 +48,10 @@ def detail(view: View, stdout: bytes, stderr: bytes, now: datetime) -> wire.Exec
         stderr=stderr_text,
         stderr_bytes=told_errors.written_bytes,
         stderr_truncated=told_errors.omitted_from is not None,
-        working_dir=configurations.shown(view.texts.configuration).working_dir,
+        working_dir=job.working_dir,
+        stop_when_cut_off=job.stop_when_cut_off,
+        expected_schedule=job.expected_schedule,
+        expected_timezone=job.expected_timezone,
     )
 
 
@@ -62,6 +66,7 @@ def claimed(view: View, job: Job, now: datetime) -> wire.ClaimedExecution:
         environment={**job.environment, **job.secrets},
         secrets=sorted(job.secrets),
         working_dir=job.working_dir,
+        stop_when_cut_off=job.stop_when_cut_off,
     )
 
 
@@ -119,6 +124,9 @@ def _common(view: View, now: datetime) -> dict[str, Any]:
         "failure_reason": row.failure_reason,
         "signal": row.signal,
         "late_outcome": late,
+        "labels": row.labels or [],
+        "start_deadline_seconds": row.start_deadline_seconds,
+        "masked": row.masked,
     }
 
 
@@ -148,6 +156,8 @@ def _error(view: View, stderr: str) -> str | None:
             return "agent lost: its lease ran out without a heartbeat"
         case "signal":
             return f"ended by signal {row.signal}"
+        case "not_started":
+            return f"not started: no agent took it within {row.start_deadline_seconds} s"
         case "agent_shutdown":
             return "ended because its agent was shut down"
         case _:

@@ -1,23 +1,25 @@
 """Who waits for what: agents for work, heartbeats for a cancel, followers for output."""
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Self, TypeAlias
 from uuid import UUID
 
 from store.work import Notice
 
 Ears: TypeAlias = defaultdict[UUID, set[asyncio.Event]]
+News: TypeAlias = tuple[str | None, tuple[str, ...]]
 
 
 class Waiting:
     """Wakes those who wait when a commit, here or on another server, has news for them."""
 
     def __init__(self) -> None:
-        self._claims: OrderedDict[int, tuple[str, asyncio.Event]] = OrderedDict()
+        # In the order in which they came.
+        self._claims: dict[ClaimWait, None] = {}
         self._cancels: Ears = defaultdict(set)
         self._outputs: Ears = defaultdict(set)
-        self._next = 0
         self.stopping = False
 
     @property
@@ -32,8 +34,8 @@ class Waiting:
 
     def wake_everyone(self) -> None:
         """Let everyone look again, as after a gap in the news."""
-        for _, event in self._claims.values():
-            event.set()
+        for place in self._claims:
+            place.event.set()
         for ears in (self._cancels, self._outputs):
             for events in ears.values():
                 for event in events:
@@ -45,7 +47,9 @@ class Waiting:
             self.wake_everyone()
             return
         for pin in notice.pending:
-            self._wake_claim(pin)
+            self.wake_claim(pin)
+        for pin, labels in notice.labelled:
+            self.wake_claim(pin, labels)
         for execution_id in (*notice.cancel_requested, *notice.ended):
             for event in self._cancels.get(execution_id, ()):
                 event.set()
@@ -57,17 +61,16 @@ class Waiting:
         for event in self._outputs.get(execution_id, ()):
             event.set()
 
-    def _wake_claim(self, pin: str | None) -> None:
-        # The one that waits longest goes first.
-        for agent_id, event in self._claims.values():
-            if not event.is_set() and pin in (None, agent_id):
-                event.set()
+    def wake_claim(self, pin: str | None, labels: Iterable[str] = ()) -> None:
+        """Tell one claim that may run it of a pending execution; who waits longest goes first."""
+        for place in self._claims:
+            if not place.event.is_set() and place.may_run(pin, labels):
+                place.hear(pin, tuple(labels))
                 return
 
-    def claim(self, agent_id: str) -> "ClaimWait":
+    def claim(self, agent_id: str, labels: frozenset[str] = frozenset()) -> "ClaimWait":
         """Return a place in the queue of those who wait for work."""
-        self._next += 1
-        return ClaimWait(self, self._next, agent_id)
+        return ClaimWait(self, agent_id, labels)
 
     def cancel(self, execution_id: UUID) -> "ExecutionWait":
         """Return a place among those who wait for a cancel of one execution, or its end."""
@@ -77,43 +80,64 @@ class Waiting:
         """Return a place among those who wait for output of one execution, or its end."""
         return ExecutionWait(self, self._outputs, execution_id)
 
-    def enter_claim(self, number: int, agent_id: str, event: asyncio.Event) -> None:
+    def enter_claim(self, place: "ClaimWait") -> None:
         """Take a place in the queue for work."""
-        self._claims[number] = (agent_id, event)
+        self._claims[place] = None
 
-    def leave_claim(self, number: int, *, handed_on: bool) -> None:
-        """Give up a place; news that was not used goes to the next."""
-        agent_id, _ = self._claims.pop(number)
-        if handed_on:
-            self._wake_claim(None)
-            self._wake_claim(agent_id)
+    def leave_claim(self, place: "ClaimWait") -> None:
+        """Give up a place."""
+        del self._claims[place]
 
 
 class ClaimWait:
-    """A claim's place in the queue; entered before the first look, so that no news is missed."""
+    """A claim's place in the queue; entered before the first look, so that no news is missed.
 
-    def __init__(self, waiting: Waiting, number: int, agent_id: str) -> None:
+    Each piece of news is of one execution, by its pin and labels. What this claim was told of and
+    did not take is for the next who may run it: else it would lie there until somebody looks.
+    """
+
+    def __init__(self, waiting: Waiting, agent_id: str, labels: frozenset[str]) -> None:
         self._waiting = waiting
-        self._number = number
         self._agent_id = agent_id
-        self._event = asyncio.Event()
+        self._labels = labels
+        self._told: list[News] = []  # and not looked for yet
+        self._looked_for: list[News] = []
+        self.event = asyncio.Event()
 
     def __enter__(self) -> Self:
-        self._waiting.enter_claim(self._number, self._agent_id, self._event)
+        self._waiting.enter_claim(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A wake-up that came while leaving (the client went away) must not be lost with it.
-        self._waiting.leave_claim(self._number, handed_on=self._event.is_set())
+        self._waiting.leave_claim(self)
+        for pin, labels in (*self._looked_for, *self._told):
+            self._waiting.wake_claim(pin, labels)
 
-    def hand_on(self) -> None:
-        """Leave what news there was to the next in the queue."""
-        self._event.set()
+    def may_run(self, pin: str | None, labels: Iterable[str]) -> bool:
+        """Tell whether this agent may run an execution with this pin and these labels."""
+        return pin in (None, self._agent_id) and self._labels.issuperset(labels)
+
+    def hear(self, pin: str | None, labels: tuple[str, ...]) -> None:
+        """Take news of an execution that this agent may run."""
+        self._told.append((pin, labels))
+        self.event.set()
+
+    def took(self, pin: str | None, labels: tuple[str, ...]) -> None:
+        """Use up the news of the execution that was taken, if there was any."""
+        for news in (self._looked_for, self._told):
+            if (pin, labels) in news:
+                news.remove((pin, labels))
+                return
 
     async def news(self, seconds: float) -> bool:
-        """Wait for news, at most so long; False if there was none or the server goes down."""
-        if await _heard(self._waiting, self._event, seconds):
-            self._event.clear()
+        """Wait for news, at most so long; False if there was none or the server goes down.
+
+        Call it after a look that found nothing: what that look was for, others have taken.
+        """
+        self._looked_for = []
+        if await _heard(self._waiting, self.event, seconds):
+            self.event.clear()
+            self._looked_for, self._told = self._told, []
             return True
         return False
 

@@ -27,9 +27,13 @@ ExecutionId: TypeAlias = Annotated[
         },
     ),
 ]
+START_DEADLINE_MAX: Final = 30 * 24 * 3600
 TEXT_PATTERN: Final = "^[^\\u0000-\\u001f\\u007f]*$"
 NO_NUL_PATTERN: Final = "^[^\\u0000]*$"
 VARIABLE_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]*$"
+# What these may be, projections/schedules.py says.
+SCHEDULE_PATTERN: Final = "^(@[a-z]+|[A-Za-z0-9*,/#-]+( +[A-Za-z0-9*,/#-]+){4})$"
+TIME_ZONE_PATTERN: Final = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"
 
 # These constraints are checked by parameters.py, which reads `$` as the very end of the text.
 Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN})]
@@ -48,10 +52,27 @@ Directory: TypeAlias = Annotated[
 Variable: TypeAlias = Annotated[
     str, Meta(max_length=200, extra_json_schema={"pattern": VARIABLE_PATTERN})
 ]
+Version: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=100, extra_json_schema={"pattern": TEXT_PATTERN})
+]
+Schedule: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": SCHEDULE_PATTERN})
+]
+TimeZone: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=100, extra_json_schema={"pattern": TIME_ZONE_PATTERN})
+]
 Sentence: TypeAlias = Annotated[
     str, Meta(max_length=4000, extra_json_schema={"pattern": NO_NUL_PATTERN})
 ]
 Offset: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
+Labels: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=20)]
+WrittenSha256: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern="^[0-9a-f]{64}$",
+        description="Of all that was written, over the stream as it was sent: after masking",
+    ),
+]
 
 
 def timestamp(moment: datetime) -> str:
@@ -115,6 +136,11 @@ class Execution(Struct):
     output_bytes: int
     output_truncated: bool
     late_outcome: LateOutcome | None
+    labels: list[str]
+    start_deadline_seconds: int | None
+    masked: Annotated[
+        bool, Meta(description="Whether the agent hid secrets in the output before it sent it")
+    ]
 
 
 class ExecutionDetail(Execution):
@@ -124,6 +150,9 @@ class ExecutionDetail(Execution):
     stderr_bytes: int
     stderr_truncated: bool
     working_dir: str | None
+    stop_when_cut_off: bool
+    expected_schedule: str | None
+    expected_timezone: str | None
 
 
 class Pagination(Struct):
@@ -145,13 +174,26 @@ class ExecutionList(Struct):
 
 
 class ClaimAtBirth(Struct, forbid_unknown_fields=True):
-    """Who runs a new execution, from the first moment on."""
+    """Who runs a new execution, from the first moment on.
+
+    With `started_at` the execution is told of late: it began then. Only together with an `id` made
+    when it ran.
+    """
 
     agent_id: Name
+    started_at: Timestamp | None = None
 
 
 class CreateExecution(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What to run. A text is run by ``/bin/sh -c``, a list as it is."""
+    """What to run. A text is run by ``/bin/sh -c``, a list as it is.
+
+    Only an agent that has all of `labels` may take it. What no agent has taken within
+    `start_deadline_seconds` of its creation ends as failed with the reason not_started. With
+    `stop_when_cut_off` an agent that cannot reach the server ends the command before its lease runs
+    out. `expected_schedule` says when the job should run (five fields of cron, or @daily and the
+    like; in UTC unless `expected_timezone` names an IANA time zone), so that a run that did not
+    come is noticed.
+    """
 
     job_name: Title
     command: Annotated[Text, Meta(min_length=1)] | Annotated[tuple[Text, ...], Meta(min_length=1)]
@@ -164,6 +206,11 @@ class CreateExecution(Struct, forbid_unknown_fields=True, kw_only=True):
     triggered_by: Literal["manual", "scheduled"] = "manual"
     scheduled_for: Timestamp | None = None
     pinned_agent_id: Name | None = None
+    labels: Labels = ()
+    start_deadline_seconds: Annotated[int, Meta(ge=1, le=START_DEADLINE_MAX)] | None = None
+    stop_when_cut_off: bool = False
+    expected_schedule: Schedule | None = None
+    expected_timezone: TimeZone | None = None
     claim: ClaimAtBirth | None = None
 
 
@@ -171,18 +218,30 @@ class CreateExecution(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Claim(Struct, forbid_unknown_fields=True):
-    """An agent asks for work, and waits at most so long for it."""
+    """An agent asks for work, and waits at most so long for it.
+
+    `labels` are those that it has. Its version, and how many commands it runs at once, are for
+    those who look at the agents.
+    """
 
     agent_id: Name
     wait_seconds: Annotated[float, Meta(ge=0, le=30)] = 0
+    labels: Labels = ()
+    version: Version | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=100_000)] | None = None
 
 
 class Lease(Struct):
-    """The right to report on one execution. `token` goes back in the header Lease-Token."""
+    """The right to report on one execution. `token` goes back in the header Lease-Token.
+
+    It lasts for `seconds`, and each heartbeat renews it for as long: an agent counts that by its
+    own clock.
+    """
 
     token: str
     expires_at: Timestamp
     heartbeat_seconds: float
+    seconds: float
 
 
 class ClaimedExecution(Execution):
@@ -191,6 +250,7 @@ class ClaimedExecution(Execution):
     environment: dict[str, str]
     secrets: list[str]
     working_dir: str | None
+    stop_when_cut_off: bool
 
 
 class Claimed(Struct):
@@ -244,7 +304,11 @@ class FollowedEnd(Struct):
 
 
 class Complete(Struct, forbid_unknown_fields=True, kw_only=True):
-    """How the command ended. `output` is for agents that do not stream."""
+    """How the command ended. `output` is for agents that do not stream.
+
+    `ended_at` is when it ended, if that was told of late; `masked` says that the agent hid secrets
+    in the output before it sent any of it.
+    """
 
     outcome: Outcome
     exit_code: Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)] | None = None
@@ -255,8 +319,10 @@ class Complete(Struct, forbid_unknown_fields=True, kw_only=True):
     output: Annotated[str, Meta(max_length=1 << 20)] | None = None
     stdout_bytes: Offset | None = None
     stderr_bytes: Offset | None = None
-    stdout_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
-    stderr_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    stdout_sha256: WrittenSha256 | None = None
+    stderr_sha256: WrittenSha256 | None = None
+    ended_at: Timestamp | None = None
+    masked: bool = False
 
 
 # ------------------------------------------------------------------------------------------ audit
@@ -282,6 +348,57 @@ class AuditTrail(Struct):
     """The history of one execution, in order."""
 
     data: list[AuditEvent]
+
+
+# ----------------------------------------------------------------------------------------- overview
+
+
+class LastExecution(Struct):
+    """The newest execution of a job."""
+
+    id: ExecutionId
+    status: Status
+    created_at: Timestamp
+
+
+class Missed(Struct):
+    """A job that should have run at `due_at`, and of which there is no execution from then on."""
+
+    job_id: str
+    job_name: str
+    expected_schedule: str
+    expected_timezone: str | None
+    due_at: Timestamp
+    last_execution: LastExecution
+
+
+class MissedList(Struct):
+    """All jobs whose last due run did not come."""
+
+    data: list[Missed]
+
+
+class Agent(Struct):
+    """An agent as the server knows it, by its claims and heartbeats.
+
+    `running` are at most 100 of the executions that it holds the leases of, `running_count` counts
+    all. `token_bound` says that its token is good for this agent alone.
+    """
+
+    agent_id: str
+    last_seen_at: Timestamp
+    version: str | None
+    labels: list[str]
+    concurrency: int | None
+    token_bound: bool
+    running_count: int
+    running: list[ExecutionId]
+
+
+class AgentList(Struct):
+    """The agents that were seen last, newest first, at most 1,000."""
+
+    data: list[Agent]
 
 
 class Health(Struct):

@@ -47,6 +47,10 @@ def _facts(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("retry of", cell(get("retry_of")), get("retry_of")),
         ("retried as", cell(get("retried_as")), get("retried_as")),
         ("pinned to", cell(get("pinned_agent_id")), get("pinned_agent_id")),
+        ("labels", cell(", ".join(get("labels") or ())), get("labels")),
+        ("start within", f"{get('start_deadline_seconds')} s", get("start_deadline_seconds")),
+        ("expected", _expected(execution), get("expected_schedule")),
+        ("output", "secrets in it are masked", get("masked")),
     )
     return [
         ("id", cell(get("id"))),
@@ -61,6 +65,12 @@ def _facts(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("duration", duration_cell(get("duration_ms") or 0)),
         *((name, value) for name, value, present in optional if present),
     ]
+
+
+def _expected(execution: Mapping[str, Any]) -> str:
+    return cell(
+        f"{execution.get('expected_schedule')} {execution.get('expected_timezone') or 'UTC'}"
+    )
 
 
 def _status(execution: Mapping[str, Any]) -> str:

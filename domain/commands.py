@@ -14,7 +14,10 @@ from domain.events import BodyDigest, Ending, Outcome, TriggeredBy
 
 
 class Create(Struct, frozen=True):
-    """Create an execution; with `claim_agent_id` that agent starts it in the same transaction."""
+    """Create an execution; with `claim_agent_id` that agent starts it in the same transaction.
+
+    `started_at` is when that agent really began, if it says so: it may tell of it days later.
+    """
 
     at: datetime
     by: str
@@ -27,6 +30,9 @@ class Create(Struct, frozen=True):
     scheduled_for: datetime | None = None
     pinned_agent_id: str | None = None
     claim_agent_id: str | None = None
+    started_at: datetime | None = None
+    labels: tuple[str, ...] = ()
+    start_deadline_seconds: int | None = None
 
 
 class Start(Struct, frozen=True):
@@ -40,7 +46,10 @@ class Start(Struct, frozen=True):
 
 
 class Complete(Struct, frozen=True):
-    """Record how the command ended. `fence` is the command id of the claim that is reporting."""
+    """Record how the command ended. `fence` is the command id of the claim that is reporting.
+
+    `ended_at` is when the command really ended, if the agent says so.
+    """
 
     at: datetime
     by: str
@@ -49,6 +58,16 @@ class Complete(Struct, frozen=True):
     fence: UUID
     outcome: Outcome
     ending: Ending
+    ended_at: datetime | None = None
+
+
+class Expire(Struct, frozen=True):
+    """End a pending execution that no agent took before its start deadline."""
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
 
 
 class Cancel(Struct, frozen=True):
@@ -100,4 +119,6 @@ class Retry(Struct, frozen=True):
     new_id: UUID
 
 
-Command: TypeAlias = Create | Start | Complete | Cancel | TimeOut | ConfirmCancel | Lose | Retry
+Command: TypeAlias = (
+    Create | Start | Complete | Expire | Cancel | TimeOut | ConfirmCancel | Lose | Retry
+)

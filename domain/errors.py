@@ -39,6 +39,12 @@ class NotStartable(Refusal):
     """This execution is {status}; only executions that are pending can be claimed."""
 
 
+class NotExpirable(Refusal):
+    """This execution is {status}; only executions that are pending and have a start deadline can
+    end as not started.
+    """
+
+
 class NotRunning(Refusal):
     """This execution is {status}; only executions that are running can be ended."""
 

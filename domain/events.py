@@ -15,7 +15,7 @@ TriggeredBy: TypeAlias = Literal["scheduled", "manual", "retry"]
 Observer: TypeAlias = Literal["agent", "server"]
 Outcome: TypeAlias = Literal["exited", "timed_out", "canceled"]
 FailureReason: TypeAlias = Literal[
-    "exit_code", "signal", "spawn_failed", "agent_shutdown", "agent_lost"
+    "exit_code", "signal", "spawn_failed", "agent_shutdown", "agent_lost", "not_started"
 ]
 
 
@@ -33,7 +33,8 @@ class StreamDigest(Struct, frozen=True, omit_defaults=True):
 
     `kept_sha256` is SHA-256 over the execution's salt and the kept bytes in order of their offset;
     `omitted` is the range [from, to) of original offsets that the cap left out; `written_sha256`
-    is the agent's own, unsalted hash of everything that the command wrote, if it said one.
+    is the agent's own, unsalted hash of everything that the command wrote (after masking), if it
+    said one.
     """
 
     written_bytes: int
@@ -48,6 +49,7 @@ class Ending(Struct, frozen=True, omit_defaults=True):
     """How a command ended, as its observer saw it; durations in milliseconds, monotonic.
 
     Seen by the server (an agent was given up) it holds what had arrived by then, and no exit code.
+    `masked` says that the agent hid secrets in the output before it sent any of it.
     """
 
     duration_ms: int
@@ -57,11 +59,15 @@ class Ending(Struct, frozen=True, omit_defaults=True):
     signal: int | None = None
     failure_reason: FailureReason | None = None
     message: BodyDigest | None = None
+    masked: bool = False
 
 
 @final
 class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.created"):
-    """An execution was asked for and waits for an agent."""
+    """An execution was asked for and waits for an agent, one that has all of its `labels`.
+
+    After `start_deadline_seconds` it waits no longer.
+    """
 
     job_id: str
     configuration: BodyDigest
@@ -72,6 +78,8 @@ class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="ex
     retry_of: UUID | None = None
     scheduled_for: datetime | None = None
     pinned_agent_id: str | None = None
+    labels: tuple[str, ...] = ()
+    start_deadline_seconds: int | None = None
 
 
 @final
@@ -121,6 +129,11 @@ class Lost(Struct, frozen=True, tag_field="type", tag="execution.lost"):
 
 
 @final
+class NotStarted(Struct, frozen=True, tag_field="type", tag="execution.not_started"):
+    """No agent took the execution before its start deadline. Shown as failed: not_started."""
+
+
+@final
 class OutcomeReportedLate(
     Struct, frozen=True, tag_field="type", tag="execution.outcome_reported_late"
 ):
@@ -145,6 +158,7 @@ Event: TypeAlias = (
     | CancelRequested
     | Canceled
     | Lost
+    | NotStarted
     | OutcomeReportedLate
     | Retried
 )

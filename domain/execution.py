@@ -19,6 +19,7 @@ from domain.events import (
     Ending,
     Envelope,
     Event,
+    FailureReason,
     Happened,
     Observer,
     Outcome,
@@ -53,6 +54,8 @@ class Execution(Struct, frozen=True):
     retry_of: UUID | None
     scheduled_for: datetime | None
     pinned_agent_id: str | None
+    labels: tuple[str, ...]
+    start_deadline_seconds: int | None
     created_by: UUID
     agent_id: str | None = None
     fence: UUID | None = None
@@ -64,6 +67,13 @@ class Execution(Struct, frozen=True):
     ending: Ending | None = None
     retried_as: UUID | None = None
     late: LateOutcome | None = None
+
+    @property
+    def failure_reason(self) -> FailureReason | None:
+        """Why it failed, in a word: what never began has no ending that says so."""
+        if self.ending is not None:
+            return self.ending.failure_reason
+        return "not_started" if self.status == "failed" else None
 
 
 def fold(history: Iterable[Happened]) -> Execution | None:
@@ -117,25 +127,37 @@ def _created(envelope: Happened, event: events.Created) -> Execution:
         retry_of=event.retry_of,
         scheduled_for=event.scheduled_for,
         pinned_agent_id=event.pinned_agent_id,
+        labels=event.labels,
+        start_deadline_seconds=event.start_deadline_seconds,
         created_by=envelope.command_id,
     )
 
 
-def _ended(
-    state: Execution,
-    envelope: Happened,
-    event: events.Completed | events.TimedOut | events.Canceled | events.Lost,
-) -> Execution:
-    observer: Observer = "agent" if isinstance(event, events.Completed) else event.observed_by
+_Final: TypeAlias = (
+    events.Completed | events.TimedOut | events.Canceled | events.Lost | events.NotStarted
+)
+
+
+def _ended(state: Execution, envelope: Happened, event: _Final) -> Execution:
     return replace(
         state,
         version=envelope.originator_version,
         status=_final_status(event),
         completed_at=envelope.at,
-        observed_by=observer,
+        observed_by=_observer(event),
         outcome=_OUTCOMES.get(type(event)),
-        ending=event.ending,
+        ending=None if isinstance(event, events.NotStarted) else event.ending,
     )
+
+
+def _observer(event: _Final) -> Observer:
+    match event:
+        case events.Completed():
+            return "agent"
+        case events.NotStarted():
+            return "server"
+        case _:
+            return event.observed_by
 
 
 _OUTCOMES: Final[dict[type[Event], Outcome]] = {
@@ -145,9 +167,7 @@ _OUTCOMES: Final[dict[type[Event], Outcome]] = {
 }
 
 
-def _final_status(
-    event: events.Completed | events.TimedOut | events.Canceled | events.Lost,
-) -> Status:
+def _final_status(event: _Final) -> Status:
     match event:
         case events.Completed(ending=ending):
             return (
@@ -157,7 +177,7 @@ def _final_status(
             return "timeout"
         case events.Canceled():
             return "canceled"
-        case events.Lost():
+        case events.Lost() | events.NotStarted():
             return "failed"
 
 
@@ -179,6 +199,8 @@ def decide(state: Execution | None, command: Command) -> Decision:
             return _start(state, command)
         case commands.Complete():
             return _complete(state, command)
+        case commands.Expire():
+            return _expire(state, command)
         case commands.Cancel():
             return _cancel(state, command)
         case commands.Retry():
@@ -210,6 +232,8 @@ def _create(state: Execution | None, command: commands.Create) -> Decision:
         scheduled_for=command.scheduled_for,
         # A run that its own host claims at birth stays with it, and so do its retries.
         pinned_agent_id=command.claim_agent_id or command.pinned_agent_id,
+        labels=command.labels,
+        start_deadline_seconds=command.start_deadline_seconds,
     )
     if state is not None:
         if not _created_alike(state, created, command.claim_agent_id):
@@ -219,7 +243,8 @@ def _create(state: Execution | None, command: commands.Create) -> Decision:
     if command.claim_agent_id is None:
         return (first,)
     started = events.Started(agent_id=command.claim_agent_id)
-    return (first, _envelope(command, command.execution_id, 2, command.execution_id, started))
+    second = _envelope(command, command.execution_id, 2, command.execution_id, started)
+    return (first, _claimed_to_be(second, command.started_at))
 
 
 def _created_alike(state: Execution, created: events.Created, claim_agent_id: str | None) -> bool:
@@ -231,6 +256,9 @@ def _created_alike(state: Execution, created: events.Created, claim_agent_id: st
         and state.timeout_seconds == created.timeout_seconds
         and state.scheduled_for == created.scheduled_for
         and state.pinned_agent_id == created.pinned_agent_id
+        and state.labels == created.labels
+        and state.start_deadline_seconds == created.start_deadline_seconds
+        # When it began is no part of what was asked: who tells it again may know it better.
         and (claim_agent_id is None or state.fence == state.created_by)
     )
 
@@ -247,7 +275,8 @@ def _complete(state: Execution, command: commands.Complete) -> Decision:
     ending = _with_reason(command)
     said = (command.outcome, ending)
     if state.status == "running":
-        return (_next(state, command, _end(state, command.outcome, ending)),)
+        end = _next(state, command, _end(state, command.outcome, ending))
+        return (_claimed_to_be(end, command.ended_at),)
     if state.observed_by == "agent":
         if said != (state.outcome, state.ending):
             raise errors.AlreadyFinal(status=state.status)
@@ -277,6 +306,12 @@ def _end(state: Execution, outcome: Outcome, ending: Ending) -> Event:
             if state.cancel_requested_at is None:
                 raise errors.CancelNotRequested(status=state.status)
             return events.Canceled("agent", process_ended=True, ending=ending)
+
+
+def _expire(state: Execution, command: commands.Expire) -> Decision:
+    if state.status != "pending" or state.start_deadline_seconds is None:
+        raise errors.NotExpirable(status=state.status)
+    return (_next(state, command, events.NotStarted()),)
 
 
 def _cancel(state: Execution, command: commands.Cancel) -> Decision:
@@ -313,6 +348,8 @@ def _retry(state: Execution, command: commands.Retry) -> Decision:
         root_id=state.root_id,
         retry_of=state.id,
         pinned_agent_id=state.pinned_agent_id,
+        labels=state.labels,
+        start_deadline_seconds=state.start_deadline_seconds,
     )
     # Created stands before the Retried that points to it, so that a reader who stops between
     # the two never sees a pointer to nothing.
@@ -320,6 +357,11 @@ def _retry(state: Execution, command: commands.Retry) -> Decision:
         _envelope(command, command.new_id, 1, state.root_id, created),
         _next(state, command, events.Retried(retried_as=command.new_id)),
     )
+
+
+def _claimed_to_be(envelope: Envelope, moment: datetime | None) -> Envelope:
+    """Return the event at the time at which the agent says that it happened, if it says one."""
+    return envelope if moment is None else replace(envelope, at=moment)
 
 
 def _next(state: Execution, command: Command, event: Event) -> Envelope:

@@ -45,6 +45,7 @@ class BatchWrite(Struct):
     leases: list[dict[str, Any]] = field(default_factory=list)
     cancels: list[dict[str, Any]] = field(default_factory=list)
     answers: list[KeptAnswer] = field(default_factory=list)
+    expected: list[dict[str, Any]] = field(default_factory=list)
 
     def parameters(self) -> list[bytes | None]:
         """Return the statement's parameters in order."""
@@ -84,9 +85,10 @@ class Bench:
         self._states, self._unreadable = known_histories(read.events)
         self._states |= {state.id: state for state in read.known}
         self._answers = {(a.token_id, a.key): a for a in read.answers}
-        self._candidates: dict[str | None, deque[Candidate]] = {}
-        for candidate in read.candidates:  # in order of id
-            self._candidates.setdefault(candidate.pinned_agent_id, deque()).append(candidate)
+        self._candidates: dict[str | None, dict[frozenset[str], deque[Candidate]]] = {}
+        for candidate in read.candidates:  # those of one pin and set of labels in order of id
+            of_pin = self._candidates.setdefault(candidate.pinned_agent_id, {})
+            of_pin.setdefault(frozenset(candidate.labels or ()), deque()).append(candidate)
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
         self._begin_part()
@@ -113,14 +115,11 @@ class Bench:
         )
         write.configurations = list(self._configurations.values())
         for state in self._queued.values():
-            write.queued.append(
-                {
-                    "execution_id": state.id,
-                    "pinned_agent_id": state.pinned_agent_id,
-                    "configuration": state.configuration.sha256,
-                }
-            )
-            self.notice.pending.append(state.pinned_agent_id)
+            write.queued.append(_queued(state))
+            if state.labels:
+                self.notice.labelled.append((state.pinned_agent_id, state.labels))
+            else:
+                self.notice.pending.append(state.pinned_agent_id)
         for event in write.commit.events:
             self._last_positions[event.stream_id] = event.position
         self.notice.position = self.head.position
@@ -165,7 +164,7 @@ class Bench:
     def _judged(self, work: Work) -> Done:
         command = work.command
         if isinstance(command, ClaimNext):
-            candidate = self._take(command.agent_id)
+            candidate = self._take(command.agent_id, command.labels)
             if candidate is None:
                 return Done(None)
             command = commands.Start(
@@ -190,12 +189,12 @@ class Bench:
             self._keep(work.key, answer)
         return Done(state, changed=bool(decision))
 
-    def _take(self, agent_id: str) -> Candidate | None:
+    def _take(self, agent_id: str, has: frozenset[str]) -> Candidate | None:
         """Return the next execution for this agent: exact pin before unpinned, lowest id first."""
         for pin in (agent_id, None):
-            waiting = self._candidates.get(pin)
-            while waiting:
-                candidate = waiting.popleft()
+            of_pin = self._candidates.get(pin, {})
+            while waiting := [queue for asks, queue in of_pin.items() if queue and asks <= has]:
+                candidate = min(waiting, key=_lowest).popleft()
                 # One that was canceled a moment ago, or whose history this version cannot read,
                 # must not keep agents from the others.
                 state = self._states.get(candidate.execution_id)
@@ -227,6 +226,8 @@ class Bench:
                     self._queued[stream] = state
                 if work.configuration is not None:
                     self._configurations[work.configuration.digest] = work.configuration
+                if work.expected and state is not None:
+                    self._write.expected.append({"job_id": state.job_id, "since": stream})
             case events.Started(agent_id=agent_id):
                 self._unqueue(stream)
                 deadline = None
@@ -268,6 +269,24 @@ class Bench:
                 "body": message.body,
             }
         )
+
+
+def _lowest(waiting: deque[Candidate]) -> UUID:
+    return waiting[0].execution_id
+
+
+def _queued(state: Execution) -> dict[str, Any]:
+    """Return a row of the pending queue; what most executions do not have is left out."""
+    row: dict[str, Any] = {
+        "execution_id": state.id,
+        "pinned_agent_id": state.pinned_agent_id,
+        "configuration": state.configuration.sha256,
+    }
+    if state.labels:
+        row["labels"] = state.labels
+    if state.start_deadline_seconds is not None:
+        row["start_seconds"] = state.start_deadline_seconds
+    return row
 
 
 def _encoded(envelope: Envelope) -> NewEvent:

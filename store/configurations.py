@@ -22,6 +22,9 @@ class Job(Struct, frozen=True, omit_defaults=True):
     working_dir: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
+    stop_when_cut_off: bool = False
+    expected_schedule: str | None = None
+    expected_timezone: str | None = None
 
 
 _CACHE_BYTES_MAX: Final = 16 * 1024 * 1024

@@ -27,10 +27,11 @@ class Overdue(Struct, frozen=True):
 
 
 class Renewed(Struct, frozen=True):
-    """A lease that goes on: until when, and whether a cancel was requested."""
+    """A lease that goes on: until when, whether a cancel was requested, and whose it is."""
 
     expires_at: datetime
     cancel_requested: bool
+    agent_id: str
 
 
 async def renew(
@@ -81,6 +82,16 @@ async def overdue(pool: AsyncConnectionPool[Any], limit: int = 500) -> list[Over
         await connection.execute(sql.named("mark_lost_leases"))
         cursor = await connection.execute(sql.named("overdue"), {"limit": limit})
         return [Overdue(*row) for row in await cursor.fetchall()]
+
+
+async def not_started(pool: AsyncConnectionPool[Any], limit: int = 500) -> list[UUID]:
+    """Return pending executions that no agent took before their start deadline.
+
+    The deadline is the asker's, not the agents': time in which the server was away counts.
+    """
+    async with pool.connection() as connection:
+        cursor = await connection.execute(sql.named("not_started").encode(), {"limit": limit})
+        return [execution_id for (execution_id,) in await cursor.fetchall()]
 
 
 async def forget(pool: AsyncConnectionPool[Any]) -> None:

@@ -19,7 +19,7 @@ from store.work import ClaimNext, KeptAnswer, Work
 
 STATEMENTS: Final = {
     name.encode(): sql.named(f"read_{name}")
-    for name in ("head", "streams", "news", "answers", "candidates")
+    for name in ("head", "streams", "news", "answers", "candidates", "labelled")
 }
 # More candidates than claims, for those that turn out not to be claimable.
 _SPARE: Final = 8
@@ -28,10 +28,11 @@ _NEWS_MAX: Final = 1000
 
 
 class Candidate(Struct, frozen=True):
-    """A pending execution that some claim of this batch may take."""
+    """A pending execution that some claim of this batch may take, if its agent has the labels."""
 
     execution_id: UUID
     pinned_agent_id: str | None
+    labels: Sequence[str] | None = None
 
 
 class BatchRead(Struct, frozen=True):
@@ -61,7 +62,9 @@ async def read(
     streams = {stream for work in works if (stream := _stream(work)) is not None}
     unknown = {stream for stream in streams if states.get(stream) is None}
     keys = [{"token_id": w.key.token_id, "key": w.key.key} for w in works if w.key is not None]
-    agents = Counter(w.command.agent_id for w in works if isinstance(w.command, ClaimNext))
+    claims = [w.command for w in works if isinstance(w.command, ClaimNext)]
+    agents = Counter(claim.agent_id for claim in claims)
+    with_labels = [claim for claim in claims if claim.labels]
     trips.send(b"begin")
     trips.send(b"lock")
     trips.send(b"head", result_format=pq.Format.BINARY)
@@ -71,11 +74,14 @@ async def read(
         trips.send(b"answers", (msgspec.json.encode(keys),), result_format=pq.Format.BINARY)
     if agents:
         trips.send(b"candidates", _places(agents), result_format=pq.Format.BINARY)
+    if with_labels:
+        trips.send(b"labelled", _labels(with_labels), result_format=pq.Format.BINARY)
     _, _, found, *rest = await trips.answers()
     ((now, head),) = trips.rows(found, _clock_and_head)
     events = trips.rows(rest.pop(0), KnownEvent) if unknown else []
     answers = trips.rows(rest.pop(0), KeptAnswer) if keys else []
     candidates = trips.rows(rest.pop(0), Candidate) if agents else []
+    candidates += trips.rows(rest.pop(0), Candidate) if with_labels else []
     if seen is not None and seen.position > 0:
         await _follow(trips, states, seen, head)
     streams |= {candidate.execution_id for candidate in candidates}
@@ -129,3 +135,10 @@ def _places(agents: Counter[str]) -> tuple[bytes, ...]:
     names = ",".join(f'"{agent}"' for agent in agents)
     counts = ",".join(str(n + _SPARE) for n in agents.values())
     return str(agents.total() + _SPARE).encode(), f"{{{names}}}".encode(), f"{{{counts}}}".encode()
+
+
+def _labels(claims: Sequence[ClaimNext]) -> tuple[bytes, ...]:
+    """Return what the claiming agents have, for anyone's executions and for their own."""
+    asked = {(pin, claim.labels) for claim in claims for pin in ("", claim.agent_id)}
+    rows = [{"pin": pin, "labels": sorted(labels)} for pin, labels in asked]
+    return msgspec.json.encode(rows), str(len(claims) + _SPARE).encode()

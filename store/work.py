@@ -19,12 +19,13 @@ class Lapses(Struct, frozen=True):
 
 
 class ClaimNext(Struct, frozen=True):
-    """Start the oldest pending execution that this agent may run."""
+    """Start the oldest pending execution that this agent, with these labels, may run."""
 
     at: datetime
     by: str
     command_id: UUID
     agent_id: str
+    labels: frozenset[str] = frozenset()
 
 
 class Configuration(Struct, frozen=True):
@@ -75,7 +76,8 @@ class Work(Struct, frozen=True):
     """One command with all that goes with it into the same transaction.
 
     `fresh` says that the execution's id was just made here, so that no history need be read.
-    `render` builds the answer to keep under `key` from the state after the command.
+    `render` builds the answer to keep under `key` from the state after the command. `expected`
+    says that the configuration names a schedule.
     """
 
     command: Command | ClaimNext
@@ -84,6 +86,7 @@ class Work(Struct, frozen=True):
     message: Message | None = None
     key: IdempotencyKey | None = None
     render: Callable[[Execution], Answer] | None = None
+    expected: bool = False
 
 
 class Done(Struct, frozen=True):
@@ -99,11 +102,16 @@ class Done(Struct, frozen=True):
 
 
 class Notice(Struct, omit_defaults=True):
-    """What other servers are told of a commit; `pending` lists the pins of new work."""
+    """What other servers are told of a commit.
+
+    `pending` lists the pins of new work that asks for no labels, `labelled` pins and labels of the
+    rest.
+    """
 
     sender: str
     position: int
     pending: list[str | None] = field(default_factory=list)
+    labelled: list[tuple[str | None, tuple[str, ...]]] = field(default_factory=list)
     cancel_requested: list[UUID] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)
     overflow: bool = False

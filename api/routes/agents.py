@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from api.answers import Answered
 from api.auth import Caller
 from api.ledger import Ledger, check_agent, is_reported, key_of, of, told
 from api.problems import Problem, invalid
+from api.routes.creation import CLOCK_SLACK, labels_of
 from api.routes.executions import PATH
 from domain import commands
 from domain.errors import AlreadyFinal, CancelNotRequested, KeptAsLateOutcome, LeaseLost
@@ -22,6 +24,7 @@ from domain.execution import Execution
 from projections import executions
 from projections.queries import View
 from store import leases, output
+from store.agents import Seen, Traits
 from store.work import Answer, ClaimNext, Done, IdempotencyKey, Message, Work
 
 CHUNK_BYTES_MAX: Final = 1024 * 1024
@@ -38,12 +41,17 @@ async def claim(request: Req) -> ASGIApp:
     asked = await parameters.body(request, wire.Claim)
     agent_id = parameters.name("agent_id", asked.agent_id)
     check_agent(caller, agent_id)
+    labels = labels_of(asked.labels)
+    if asked.version is not None:
+        parameters.line("version", asked.version)
+    traits = Traits(asked.version, labels, asked.concurrency)
+    ledger.presence.note(Seen(agent_id, wire.now(), caller.agent_id is not None, traits))
     key = key_of(request, caller, "Claim-Id", asked.agent_id)
     loop_end = ledger.clock() + asked.wait_seconds
     # Take a place before the first look, so that work that comes in between is not missed.
     async with _hearing_from(request) as client:
         return await _claim_when_possible(
-            ledger, client, caller, agent_id, key=key, loop_end=loop_end
+            ledger, client, caller, agent_id, frozenset(labels), key=key, loop_end=loop_end
         )
 
 
@@ -52,20 +60,21 @@ async def _claim_when_possible(
     client: "_Client",
     caller: Caller,
     agent_id: str,
+    labels: frozenset[str],
     *,
     key: IdempotencyKey | None,
     loop_end: float,
 ) -> Answered:
-    with ledger.waiting.claim(agent_id) as place:
+    with ledger.waiting.claim(agent_id, labels) as place:
         while True:
-            command = ClaimNext(wire.now(), caller.actor, ledger.new_id(), agent_id)
+            command = ClaimNext(wire.now(), caller.actor, ledger.new_id(), agent_id, labels)
             done = await ledger.appender.submit(Work(command, key=key, render=_claim_answer))
             if done.execution is not None or done.replayed is not None:
+                if done.execution is not None and done.changed:
+                    place.took(done.execution.pinned_agent_id, done.execution.labels)
                 return answers.json(await ledger.leased(done))
             has_news = await client.unless_gone(place.news(loop_end - ledger.clock()))
-            if client.is_gone:
-                # Work that it took would run nowhere; the news is for the next in the queue.
-                place.hand_on()
+            # Work that one took who is gone would run nowhere: its news is for the next in line.
             if client.is_gone or not has_news:
                 return answers.empty()
 
@@ -132,6 +141,8 @@ async def heartbeat(request: Req) -> ASGIApp:
         renewed = await _renew(ledger, caller, subject, fence)
         if not renewed.cancel_requested and await ear.news(wait_seconds):
             renewed = await _renew(ledger, caller, subject, fence)
+    seen = Seen(renewed.agent_id, wire.now(), caller.agent_id is not None)
+    ledger.presence.note(seen)
     return answers.json(
         wire.HeartbeatAnswer(renewed.cancel_requested, wire.timestamp(renewed.expires_at))
     )
@@ -248,6 +259,7 @@ async def complete(request: Req) -> ASGIApp:
         signal=asked.signal,
         failure_reason=asked.failure_reason,
         message=digest,
+        masked=asked.masked,
     )
     command = commands.Complete(
         at=wire.now(),
@@ -257,9 +269,26 @@ async def complete(request: Req) -> ASGIApp:
         fence=fence,
         outcome=asked.outcome,
         ending=await ledger.ending(view, ending),
+        ended_at=_ended_at(asked, view),
     )
     done = await ledger.appender.submit(Work(command, message=message))
     return answers.json(_outcome(done, view, message))
+
+
+def _ended_at(asked: wire.Complete, view: View) -> datetime | None:
+    """Return when the agent says that the command ended. Raises `Problem` 400.
+
+    Its clock may differ a little from the one that told the start: an end is never before that.
+    """
+    started_at = view.row.started_at
+    if asked.ended_at is None or started_at is None:
+        return None
+    ended_at = parameters.moment("ended_at", asked.ended_at)
+    if ended_at < started_at - CLOCK_SLACK:
+        raise invalid("ended_at", "lies before the start of this execution")
+    if ended_at > wire.now() + CLOCK_SLACK:
+        raise invalid("ended_at", "lies in the future")
+    return max(ended_at, started_at)
 
 
 def _outcome(done: Done, view: View, message: Message | None) -> wire.Execution:

@@ -105,16 +105,24 @@ CREATE TABLE store.messages (
 
 -- ----------------------------------------------------------------------------- operational state
 
--- The queue that agents claim from, lowest id first.
+-- The queue that agents claim from, lowest id first. `labels` is what an agent must have, sorted
+-- and each once, or null for nothing; `start_by` is when the execution waits no longer.
 CREATE TABLE store.pending (
     execution_id     uuid  PRIMARY KEY,
     pinned_agent_id  text,
-    configuration    bytea NOT NULL
+    configuration    bytea NOT NULL,
+    labels           text[] CHECK (cardinality(labels) > 0),
+    start_by         timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
--- One index for each way to claim, so that neither reads past the other's rows.
-CREATE INDEX pending_for_anyone ON store.pending (execution_id) WHERE pinned_agent_id IS NULL;
+-- One index for each way to claim, so that none reads past another's rows.
+CREATE INDEX pending_for_anyone ON store.pending (execution_id)
+    WHERE pinned_agent_id IS NULL AND labels IS NULL;
 CREATE INDEX pending_for_one ON store.pending (pinned_agent_id, execution_id)
-    WHERE pinned_agent_id IS NOT NULL;
+    WHERE pinned_agent_id IS NOT NULL AND labels IS NULL;
+-- An agent id is never empty, so that '' stands for anyone.
+CREATE INDEX pending_with_labels ON store.pending
+    (coalesce(pinned_agent_id, ''), labels, execution_id) WHERE labels IS NOT NULL;
+CREATE INDEX pending_with_deadline ON store.pending (start_by) WHERE start_by IS NOT NULL;
 
 -- Written once by the claim, renewed by heartbeats, marked by the sweep; never by the appender
 -- again, so that heartbeats and batches share no row lock. `deadline_at` is when the server stops
@@ -153,6 +161,26 @@ CREATE TABLE store.idempotency (
     PRIMARY KEY (token_id, key)
 );
 CREATE INDEX idempotency_by_age ON store.idempotency (recorded_at);
+
+-- Jobs of which some execution named the schedule that it was expected by, and the first that did.
+-- Whether one still is expected, and when, its newest execution's configuration says. So this grows
+-- with the jobs that have a schedule, not with all that ever ran.
+CREATE TABLE store.expected_jobs (
+    job_id  text PRIMARY KEY,
+    since   uuid NOT NULL
+);
+
+-- Agents as their claims and heartbeats show them: written now and then, from memory. Of one that
+-- never claimed the labels are null.
+CREATE TABLE store.agents (
+    agent_id      text        PRIMARY KEY,
+    last_seen_at  timestamptz NOT NULL,
+    token_bound   boolean     NOT NULL,
+    version       text,
+    labels        text[],
+    concurrency   integer
+);
+CREATE INDEX agents_by_age ON store.agents (last_seen_at);
 
 CREATE TABLE store.tokens (
     id            uuid        PRIMARY KEY,
@@ -256,34 +284,37 @@ CREATE TABLE read.projections (
 -- One row an execution: exactly the fold of its events. Texts are joined from the bodies.
 -- `id` is a UUIDv7, so that its order is the order of creation.
 CREATE TABLE read.executions_1 (
-    id                   uuid     PRIMARY KEY,
-    position             bigint   NOT NULL,
-    version              integer  NOT NULL,
-    attempt              integer  NOT NULL,
-    status               text     NOT NULL,
-    triggered_by         text     NOT NULL,
-    job_id               text     NOT NULL,
-    configuration        bytea    NOT NULL,
-    root_id              uuid     NOT NULL,
-    retry_of             uuid,
-    retried_as           uuid,
-    scheduled_for        timestamptz,
-    started_at           timestamptz,
-    cancel_requested_at  timestamptz,
-    completed_at         timestamptz,
-    duration_ms          bigint,
-    timeout_seconds      integer,
-    exit_code            integer,
-    signal               integer,
-    failure_reason       text,
-    observed_by          text,
-    agent_id             text,
-    pinned_agent_id      text,
-    stdout_kept_bytes    bigint,
-    stderr_kept_bytes    bigint,
-    late_outcome         text,
-    late_exit_code       integer,
-    late_reported_at     timestamptz
+    id                      uuid     PRIMARY KEY,
+    position                bigint   NOT NULL,
+    version                 integer  NOT NULL,
+    attempt                 integer  NOT NULL,
+    status                  text     NOT NULL,
+    triggered_by            text     NOT NULL,
+    job_id                  text     NOT NULL,
+    configuration           bytea    NOT NULL,
+    root_id                 uuid     NOT NULL,
+    retry_of                uuid,
+    retried_as              uuid,
+    scheduled_for           timestamptz,
+    started_at              timestamptz,
+    cancel_requested_at     timestamptz,
+    completed_at            timestamptz,
+    duration_ms             bigint,
+    timeout_seconds         integer,
+    start_deadline_seconds  integer,
+    exit_code               integer,
+    signal                  integer,
+    failure_reason          text,
+    observed_by             text,
+    agent_id                text,
+    pinned_agent_id         text,
+    labels                  text[],
+    masked                  boolean  NOT NULL,
+    stdout_kept_bytes       bigint,
+    stderr_kept_bytes       bigint,
+    late_outcome            text,
+    late_exit_code          integer,
+    late_reported_at        timestamptz
 ) WITH (fillfactor = 85);
 CREATE INDEX executions_1_by_job ON read.executions_1 (job_id, id);
 CREATE INDEX executions_1_by_status ON read.executions_1 (status, id);

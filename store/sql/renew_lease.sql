@@ -12,4 +12,4 @@ WHERE l.execution_id = %(execution_id)s AND l.fence = %(fence)s AND l.lost_at IS
                        'execution.lost'))
 RETURNING l.expires_at, EXISTS (
     SELECT 1 FROM ledger.events e
-    WHERE e.stream_id = %(execution_id)s AND e.type = 'execution.cancel_requested')
+    WHERE e.stream_id = %(execution_id)s AND e.type = 'execution.cancel_requested'), l.agent_id

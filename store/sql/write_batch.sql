@@ -24,10 +24,12 @@ WITH written_events AS (
     FROM json_to_recordset($6::json)
         AS r (execution_id uuid, version integer, salt text, body text)
 ), queued AS (
-    INSERT INTO store.pending (execution_id, pinned_agent_id, configuration)
-    SELECT r.execution_id, r.pinned_agent_id, decode(r.configuration, 'hex')
-    FROM json_to_recordset($7::json)
-        AS r (execution_id uuid, pinned_agent_id text, configuration text)
+    INSERT INTO store.pending (execution_id, pinned_agent_id, configuration, labels, start_by)
+    SELECT r.execution_id, r.pinned_agent_id, decode(r.configuration, 'hex'), r.labels,
+           clock_timestamp() + make_interval(secs => r.start_seconds)
+    FROM json_to_recordset($7::json) AS r (
+        execution_id uuid, pinned_agent_id text, configuration text, labels text[],
+        start_seconds double precision)
 ), unqueued AS (
     DELETE FROM store.pending
     WHERE execution_id = ANY(
@@ -44,6 +46,10 @@ WITH written_events AS (
     INSERT INTO store.cancels (execution_id, due_at)
     SELECT r.execution_id, clock_timestamp() + make_interval(secs => r.cancel_seconds)
     FROM json_to_recordset($10::json) AS r (execution_id uuid, cancel_seconds double precision)
+    ON CONFLICT DO NOTHING
+), expected AS (
+    INSERT INTO store.expected_jobs (job_id, since)
+    SELECT r.job_id, r.since FROM json_to_recordset($12::json) AS r (job_id text, since uuid)
     ON CONFLICT DO NOTHING
 )
 INSERT INTO store.idempotency (

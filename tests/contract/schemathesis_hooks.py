@@ -90,12 +90,34 @@ def _repair_create(body: dict[str, Any]) -> None:
     scheduled_for = body.get("scheduled_for")
     if scheduled_for is not None and _moment(scheduled_for) is None:
         body["scheduled_for"] = None
+    _repair_claim_at_birth(body)
+    # A schedule is one that comes round, and a time zone one that there is.
+    if body.get("expected_schedule") is not None:
+        body["expected_schedule"] = f"{len(body['expected_schedule']) % 60} 3 * * 1-5"
+    if body.get("expected_timezone") is not None:
+        zone = "Europe/Berlin" if body.get("expected_schedule") is not None else None
+        body["expected_timezone"] = zone
+
+
+def _repair_claim_at_birth(body: dict[str, Any]) -> None:
+    claim = body.get("claim")
+    if claim is None:
+        return
+    # Labels say who may run it, a claim who does.
+    body["labels"] = []
+    # When it began is told only of a run whose id was made then.
+    if claim.get("started_at") is not None:
+        made = _milliseconds(body["id"]) / 1000 if "id" in body else None
+        began = None if made is None else datetime.fromtimestamp(made, UTC).isoformat()
+        claim["started_at"] = began
 
 
 def _repair_report(body: dict[str, Any]) -> None:
     # A process that exited has an exit code, unless a reason says why there is none.
     if body.get("outcome") == "exited" and body.get("exit_code") is None:
         body["exit_code"] = 0
+    # An end lies between the start of the execution and now.
+    body.pop("ended_at", None)
     # Output comes with the report or was streamed before, not both.
     if body.get("output") is not None:
         body.pop("stdout_bytes", None)

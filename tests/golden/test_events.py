@@ -50,6 +50,12 @@ EXPECTED: Final[dict[str, Event]] = {
         ROOT,
         scheduled_for=TWO.replace(microsecond=123456),
     ),
+    "created-with-labels": events.Created(
+        "train", CONFIGURATION, "manual", 300, 1, ROOT, labels=("gpu", "ssd")
+    ),
+    "created-with-deadline": events.Created(
+        "report", CONFIGURATION, "manual", 300, 1, ROOT, start_deadline_seconds=600
+    ),
     "started": events.Started("host-1"),
     "started-with-odd-name": events.Started("a.b_c:d@e-1"),
     "completed": events.Completed(Ending(1500, SMALL, EMPTY, 0)),
@@ -68,6 +74,8 @@ EXPECTED: Final[dict[str, Event]] = {
     "completed-by-shutdown": events.Completed(
         Ending(90_000, SMALL, EMPTY, 143, 15, "agent_shutdown")
     ),
+    "completed-masked": events.Completed(Ending(1500, SMALL, EMPTY, 0, masked=True)),
+    "not_started": events.NotStarted(),
     "timed_out": events.TimedOut(
         "agent", process_ended=True, ending=Ending(300_250, SMALL, EMPTY, 143, 15)
     ),

@@ -21,6 +21,9 @@ class Create:
     key: str | None = None
     pin: str | None = None
     claim: str | None = None
+    labels: tuple[str, ...] = ()
+    hurried: bool = False
+    late: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,14 @@ class Claim:
 
     agent: str
     key: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Expire:
+    """Wait no longer for an agent to begin."""
+
+    target: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Complete:
     outcome: Literal["exited", "timed_out", "canceled"]
     exit_code: int
     right_lease: bool = True
+    late: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +76,7 @@ class GiveUp:
     kind: Giving
 
 
-Asked: TypeAlias = Create | Claim | Complete | Cancel | Retry | GiveUp
+Asked: TypeAlias = Create | Claim | Complete | Cancel | Retry | GiveUp | Expire
 ENDS: Final = {"exited": "", "timed_out": "timeout", "canceled": "canceled"}
 GIVEN_UP: Final[dict[Giving, str]] = {
     Lose: "failed",
@@ -161,6 +173,8 @@ class Model:
                 return self._retry(one, new_id)
             case GiveUp(), _:
                 return self._give_up(one, asked)
+            case Expire(), _:
+                return self._expire(one)
             case _:
                 return self._cancel(one)
 
@@ -171,10 +185,11 @@ class Model:
             if asked.claim is not None:
                 one.status, one.fence, one.born_claimed = "running", command_id, True
             return self._done(one)
-        same = one.attempt == 1 and (one.wish.color, one.pin) == (
-            asked.color,
-            asked.claim or asked.pin,
+        wish = dataclasses.replace(
+            asked, slot=one.wish.slot, key=one.wish.key, pin=one.wish.pin, late=one.wish.late
         )
+        wish = dataclasses.replace(wish, claim=one.wish.claim)
+        same = one.attempt == 1 and (one.wish, one.pin) == (wish, asked.claim or asked.pin)
         if not same or (asked.claim is not None and not one.born_claimed):
             return Verdict(errors.ExecutionExists)
         return self._done(one, changed=False)
@@ -186,6 +201,7 @@ class Model:
             if one.status == "pending"
             and one.id in self._claimable
             and one.pin in (None, asked.agent)
+            and set(one.wish.labels) <= set(asked.labels)
         ]
         if not waiting:
             return Verdict()
@@ -227,6 +243,12 @@ class Model:
         again = Known(new_id, one.root, wish, one.attempt + 1)
         self.known[new_id] = again
         return self._done(again)
+
+    def _expire(self, one: Known) -> Verdict:
+        if one.status != "pending" or not one.wish.hurried:
+            return Verdict(errors.NotExpirable)
+        one.status = "failed"
+        return self._done(one)
 
     def _give_up(self, one: Known, asked: GiveUp) -> Verdict:
         if one.status != "running":

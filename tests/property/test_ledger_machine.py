@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from tests.property.model import (
     Claim,
     Complete,
     Create,
+    Expire,
     GiveUp,
     Model,
     Retry,
@@ -32,6 +34,7 @@ from tests.support.postgres import Postgres
 
 _KEYS: Final = st.none() | st.sampled_from(["k1", "k2", "k3"])
 _TARGETS: Final = st.integers(0, 11)
+LONG_AGO: Final = datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)
 _SLOTS: Final = [UUID(f"01900000-0000-7000-8000-00000000010{n}") for n in range(4)]
 
 _CREATES: Final = st.builds(
@@ -41,14 +44,24 @@ _CREATES: Final = st.builds(
     key=_KEYS,
     pin=st.none() | st.sampled_from(AGENTS),
     claim=st.none() | st.sampled_from(AGENTS),
+    labels=st.sampled_from([(), (), ("gpu",), ("gpu", "ssd"), ("ssd",)]),
+    hurried=st.booleans(),
+    late=st.booleans(),
 )
-_CLAIMS: Final = st.builds(Claim, agent=st.sampled_from(AGENTS), key=_KEYS)
+_CLAIMS: Final = st.builds(
+    Claim,
+    agent=st.sampled_from(AGENTS),
+    key=_KEYS,
+    labels=st.sampled_from([(), ("gpu",), ("arm", "gpu", "ssd")]),
+)
+_EXPIRES: Final = st.builds(Expire, target=_TARGETS)
 _COMPLETES: Final = st.builds(
     Complete,
     target=_TARGETS,
     outcome=st.sampled_from(["exited", "exited", "timed_out", "canceled"]),
     exit_code=st.sampled_from([0, 3]),
     right_lease=st.sampled_from([True, True, True, False]),
+    late=st.booleans(),
 )
 _CANCELS: Final = st.builds(Cancel, target=_TARGETS)
 _RETRIES: Final = st.builds(Retry, target=_TARGETS, key=_KEYS)
@@ -57,7 +70,7 @@ _GIVE_UPS: Final = st.builds(
     target=_TARGETS,
     kind=st.sampled_from([commands.Lose, commands.TimeOut, commands.ConfirmCancel]),
 )
-_ANYTHING: Final = st.one_of(_CREATES, _CLAIMS, _COMPLETES, _CANCELS, _RETRIES, _GIVE_UPS)
+_ANYTHING: Final = st.one_of(_CREATES, _CLAIMS, _COMPLETES, _CANCELS, _RETRIES, _GIVE_UPS, _EXPIRES)
 
 
 def _seen(answer: Done | BaseException) -> Verdict:
@@ -119,6 +132,11 @@ class _Machine(RuleBasedStateMachine):
         """Let the server give up on an agent."""
         self._ask([asked])
 
+    @rule(asked=_EXPIRES)
+    def expire(self, asked: Expire) -> None:
+        """Let the server wait no longer for a start, whether there is a deadline or not."""
+        self._ask([asked])
+
     @rule(asked=st.lists(_ANYTHING, min_size=2, max_size=12))
     def together(self, asked: list[Asked]) -> None:
         """Ask for many things at once: they meet in one batch, and are judged in order."""
@@ -152,11 +170,19 @@ class _Machine(RuleBasedStateMachine):
         if isinstance(asked, Create):
             slot = None if asked.slot is None else _SLOTS[asked.slot]
             pins = {"pinned_agent_id": asked.pin, "claim_agent_id": asked.claim}
-            work = desk.create(slot, key=asked.key, color=asked.color, **pins)
+            work = desk.create(
+                slot,
+                key=asked.key,
+                color=asked.color,
+                labels=asked.labels,
+                start_deadline_seconds=3600 if asked.hurried else None,
+                started_at=LONG_AGO if asked.late else None,
+                **pins,
+            )
             assert isinstance(work.command, commands.Create)
             return work, work.command.execution_id
         if isinstance(asked, Claim):
-            return desk.claim(asked.agent, key=asked.key), UUID(int=0)
+            return desk.claim(asked.agent, *asked.labels, key=asked.key), UUID(int=0)
         known = self._model.target(asked.target)
         subject = known.id if known else UUID(int=5)
         match asked:
@@ -169,6 +195,8 @@ class _Machine(RuleBasedStateMachine):
                 return desk.retry(subject, key=asked.key), subject
             case GiveUp():
                 return desk.give_up(asked.kind, subject), subject
+            case Expire():
+                return desk.expire(subject), subject
 
     async def _statuses(self) -> dict[UUID, str]:
         async with self._desk.ledger.pool.connection() as connection:
@@ -178,7 +206,11 @@ class _Machine(RuleBasedStateMachine):
 
 def _report(desk: Desk, subject: UUID, fence: UUID | None, asked: Complete) -> Work:
     return desk.complete(
-        subject, fence or UUID(int=1), outcome=asked.outcome, exit_code=asked.exit_code
+        subject,
+        fence or UUID(int=1),
+        outcome=asked.outcome,
+        exit_code=asked.exit_code,
+        ended_at=LONG_AGO if asked.late else None,
     )
 
 

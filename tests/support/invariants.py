@@ -24,6 +24,10 @@ from tests.support import naive
 _SHOWN_MAX: Final = 50
 _PREVIEW_BYTES: Final = 4096
 _SCHEMAS: Final = ("ledger", "store", "read")
+_SAME_IN_RETRIES: Final = (
+    *("root_id", "job_id", "configuration", "timeout_seconds"),
+    *("labels", "start_deadline_seconds", "pinned_agent_id"),
+)
 
 
 class Broken(AssertionError):
@@ -159,11 +163,8 @@ def _retries(seen: Snapshot) -> Iterator[str]:
         same_commit = birth["commit_number"] == told["commit_number"]
         if not same_commit or birth["position"] > told["position"]:
             yield f"stream {stream_id}: was not made in one commit with, and ahead of, its Retried"
-        said = [row[name] for name in ("attempt", "root_id", "configuration", "timeout_seconds")]
-        if said != [
-            old["attempt"] + 1,
-            *(old[name] for name in ("root_id", "configuration", "timeout_seconds")),
-        ]:
+        same = [row[name] == old[name] for name in _SAME_IN_RETRIES]
+        if row["attempt"] != old["attempt"] + 1 or not all(same):
             yield f"stream {stream_id}: is not its original with attempt + 1"
 
 
@@ -221,12 +222,18 @@ def _compare(
 
 def _queue(seen: Snapshot) -> Iterator[str]:
     expected = {
-        one: (row["pinned_agent_id"], row["configuration"])
+        one: (
+            *(row["pinned_agent_id"], row["configuration"], row["labels"]),
+            row["start_deadline_seconds"] is not None,
+        )
         for one, row in seen.expected.items()
         if row["status"] == "pending"
     }
     found = {
-        row["execution_id"]: (row["pinned_agent_id"], row["configuration"].hex())
+        row["execution_id"]: (
+            *(row["pinned_agent_id"], row["configuration"].hex(), row["labels"]),
+            row["start_by"] is not None,
+        )
         for row in seen.rows("SELECT * FROM store.pending")
     }
     for one in expected.keys() | found.keys():

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -99,10 +100,10 @@ class Desk:
             render=_created,
         )
 
-    def claim(self, agent_id: str = AGENT, *, key: str | None = None) -> Work:
+    def claim(self, agent_id: str = AGENT, *labels: str, key: str | None = None) -> Work:
         """A work that starts the next pending execution."""
         return Work(
-            ClaimNext(**self._stamp(), agent_id=agent_id),
+            ClaimNext(**self._stamp(), agent_id=agent_id, labels=frozenset(labels)),
             key=_key(key, "claim", agent_id, prefix="Claim-Id"),
             render=_claimed,
         )
@@ -115,6 +116,7 @@ class Desk:
         outcome: Outcome = "exited",
         ending: Ending | None = None,
         exit_code: int = 0,
+        ended_at: datetime | None = None,
     ) -> Work:
         """A work that reports the end of an execution for the claim `fence`."""
         told = ending or Ending(12, output.NOTHING, output.NOTHING, exit_code=exit_code)
@@ -124,8 +126,13 @@ class Desk:
             fence=fence or UUID(int=0),
             outcome=outcome,
             ending=told,
+            ended_at=ended_at,
         )
         return Work(command)
+
+    def expire(self, execution_id: UUID) -> Work:
+        """A work by which the server no longer waits for an agent to begin."""
+        return Work(commands.Expire(**self._stamp(), execution_id=execution_id))
 
     def cancel(self, execution_id: UUID) -> Work:
         """A work that asks for a cancel."""

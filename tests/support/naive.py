@@ -16,13 +16,13 @@ Event = Mapping[str, Any]
 Row = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-FINALS: Final = ("completed", "timed_out", "canceled", "lost")
+FINALS: Final = ("completed", "timed_out", "canceled", "lost", "not_started")
 
 # Where a stream may stand, and where each event leads from there. An end that the agent itself
 # reported is `told`; one that the server declared is `untold` until the agent's word comes late.
 _PATHS: Final[dict[str, dict[str, str]]] = {
     "nothing": {"created": "pending"},
-    "pending": {"started": "running", "canceled by server": "told"},
+    "pending": {"started": "running", "canceled by server": "told", "not_started": "told"},
     "running": {
         "completed": "told",
         "timed_out by agent": "told",
@@ -77,12 +77,17 @@ def first_hash(ledger_id: UUID) -> bytes:
 
 def wrong_steps(stream: Iterable[Event]) -> list[str]:
     """Where a stream leaves the legal paths."""
-    wrong, place, status = [], "nothing", ""
+    wrong, place, status, hurried = [], "nothing", "", False
     for event in stream:
         step, body = short(event), payload(event)
         if "observed_by" in body:
             step += f" by {body['observed_by']}"
-        if step not in _PATHS[place] or (step == "retried" and status not in {"failed", "timeout"}):
+        hurried = hurried or "start_deadline_seconds" in body
+        if (
+            step not in _PATHS[place]
+            or (step == "retried" and status not in {"failed", "timeout"})
+            or (step == "not_started" and not hurried)
+        ):
             wrong.append(f"{step} at version {event['version']} when {place} ({status})")
             break
         place = _PATHS[place][step]
@@ -114,6 +119,7 @@ def _created(event: Event) -> Row:
     )
     return {
         **never,
+        "masked": False,
         "id": event["stream_id"],
         "position": event["position"],
         "version": event["version"],
@@ -127,6 +133,8 @@ def _created(event: Event) -> Row:
         "scheduled_for": datetime.fromisoformat(at) if at else None,
         "timeout_seconds": body["timeout_seconds"],
         "pinned_agent_id": body.get("pinned_agent_id"),
+        "labels": body.get("labels"),
+        "start_deadline_seconds": body.get("start_deadline_seconds"),
     }
 
 
@@ -148,6 +156,8 @@ def _apply(row: Row, event: Event) -> None:
         ending = body.get("ending")
         row["completed_at"] = at
         row["observed_by"] = body.get("observed_by", "agent")
+        if kind == "not_started":
+            row["observed_by"], row["failure_reason"] = "server", "not_started"
         row["duration_ms"] = ending["duration_ms"] if ending else 0
         if ending:
             for name in ("exit_code", "signal", "failure_reason"):
@@ -158,6 +168,7 @@ def _apply(row: Row, event: Event) -> None:
 def _keep_sizes(row: Row, ending: Mapping[str, Any]) -> None:
     for stream in ("stdout", "stderr"):
         row[f"{stream}_kept_bytes"] = ending[stream]["kept_bytes"]
+    row["masked"] = ending.get("masked", False)
 
 
 def _status(kind: str, body: Mapping[str, Any]) -> str | None:
@@ -172,4 +183,5 @@ def _status(kind: str, body: Mapping[str, Any]) -> str | None:
         "timed_out": "timeout",
         "canceled": "canceled",
         "lost": "failed",
+        "not_started": "failed",
     }.get(kind)

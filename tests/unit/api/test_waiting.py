@@ -1,6 +1,7 @@
 """Who waits is woken by news for them, and no news is lost on the way."""
 
 import asyncio
+import contextlib
 from uuid import UUID
 
 import pytest
@@ -16,9 +17,15 @@ def _notice(**news: object) -> Notice:
     return Notice(sender="me", position=1, **news)  # type: ignore[arg-type]
 
 
+def _gpu() -> Notice:
+    return _notice(labelled=[(None, ("gpu",))])
+
+
 async def _woken(*places: ClaimWait | ExecutionWait) -> list[bool]:
     """Which of these have news by now; nobody waits for any that is still to come."""
-    return [place._event.is_set() for place in places]
+    return [
+        (place.event if isinstance(place, ClaimWait) else place._event).is_set() for place in places
+    ]
 
 
 async def test_one_execution_wakes_one_claim() -> None:
@@ -49,15 +56,70 @@ async def test_a_pin_wakes_its_agent() -> None:
         assert await _woken(first, second) == [False, True]
 
 
-@pytest.mark.parametrize("pin", [None, "a"])
-async def test_news_that_was_not_used_goes_to_the_next(pin: str | None) -> None:
+@pytest.mark.parametrize("looking", [True, False], ids=["while it looks", "before"])
+@pytest.mark.parametrize(("pin", "labels"), [(None, ()), ("a", ()), (None, ("gpu",))])
+async def test_news_that_was_not_used_goes_to_the_next(
+    pin: str | None, labels: tuple[str, ...], *, looking: bool
+) -> None:
     """A claim that leaves with news in its hand (its client went away) hands it on."""
-    waiting = Waiting()
-    with waiting.claim("a") as second:
-        with waiting.claim("b" if pin is None else "a") as leaving:
-            leaving._event.set()
+    waiting, has = Waiting(), frozenset(labels)
+    with contextlib.ExitStack() as stack:
+        leaving = stack.enter_context(waiting.claim("a", has))
+        with waiting.claim("b") as other, waiting.claim("a", has) as second:
+            waiting.hear(_notice(pending=[pin]) if not labels else _gpu())
+            if looking:
+                assert await leaving.news(30)
+            stack.close()
 
-        assert await _woken(second) == [True]
+            anyone = (pin, labels) == (None, ())
+            assert await _woken(other, second) == [anyone, not anyone]
+
+
+async def test_labels_wake_an_agent_that_has_them() -> None:
+    """Work that asks for labels passes over agents that lack one."""
+    waiting = Waiting()
+    with (
+        waiting.claim("a") as bare,
+        waiting.claim("b", frozenset({"ssd"})) as other,
+        waiting.claim("c", frozenset({"gpu", "ssd"})) as first,
+        waiting.claim("d", frozenset({"gpu"})) as second,
+    ):
+        waiting.hear(_gpu())
+        assert await _woken(bare, other, first, second) == [False, False, True, False]
+
+        waiting.hear(_notice(labelled=[("d", ("gpu",)), ("a", ("gpu",))]))
+        assert await _woken(bare, other, first, second) == [False, False, True, True]
+
+
+async def test_a_claim_that_took_something_else_hands_its_news_on() -> None:
+    """Told of work with a label, it took older work without: the labelled work is for the next."""
+    waiting = Waiting()
+    with contextlib.ExitStack() as stack:
+        leaving = stack.enter_context(waiting.claim("a", frozenset({"gpu"})))
+        with waiting.claim("b") as bare, waiting.claim("c", frozenset({"gpu"})) as second:
+            waiting.hear(_gpu())
+            assert await leaving.news(30)
+            leaving.took(None, ())
+            stack.close()
+
+            assert await _woken(bare, second) == [False, True]
+
+
+async def test_a_claim_that_took_what_it_was_told_of_wakes_nobody() -> None:
+    """Used news is over, and so is news of what others had taken by the time it looked."""
+    waiting = Waiting()
+    with contextlib.ExitStack() as stack:
+        leaving = stack.enter_context(waiting.claim("a", frozenset({"gpu"})))
+        with waiting.claim("c", frozenset({"gpu"})) as second:
+            waiting.hear(_notice(pending=[None]))
+            assert await leaving.news(30)
+            # nothing was found; then comes
+            waiting.hear(_gpu())
+            assert await leaving.news(30)
+            leaving.took(None, ("gpu",))
+            stack.close()
+
+            assert await _woken(second) == [False]
 
 
 async def test_a_claim_that_leaves_without_news_wakes_nobody() -> None:

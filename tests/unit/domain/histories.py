@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from domain import commands, events
 from domain.commands import Command
 from domain.events import BodyDigest, Ending, Envelope, Event, StreamDigest
@@ -26,6 +28,7 @@ CREATED: Final = events.Created(
     root_id=ONE,
     scheduled_for=NOON,
 )
+HURRIED: Final = replace(CREATED, labels=("gpu",), start_deadline_seconds=600)
 STARTED: Final = events.Started(agent_id="host-1")
 CANCEL_REQUESTED: Final = events.CancelRequested()
 
@@ -49,6 +52,7 @@ CANCELED_UNSEEN: Final = events.Canceled("server", process_ended=False, ending=U
 CANCELED_PENDING: Final = events.Canceled("server", process_ended=True)
 LOST: Final = events.Lost("server", process_ended=False, ending=LOST_ENDING)
 LATE: Final = events.OutcomeReportedLate(outcome="exited", ending=ending())
+NOT_STARTED: Final = events.NotStarted()
 RETRIED: Final = events.Retried(retried_as=OTHER)
 
 
@@ -72,6 +76,8 @@ def given(*happened: Event) -> Execution | None:
 HISTORIES: Final[dict[str, tuple[Event, ...]]] = {
     "nothing": (),
     "pending": (CREATED,),
+    "pending with a deadline": (HURRIED,),
+    "not started": (HURRIED, NOT_STARTED),
     "running": (CREATED, STARTED),
     "canceling": (CREATED, STARTED, CANCEL_REQUESTED),
     "succeeded": (CREATED, STARTED, SUCCEEDED),
@@ -122,6 +128,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "complete as timed out": complete(outcome="timed_out", ending=SIGNALED),
     "complete as canceled": complete(outcome="canceled", ending=SIGNALED),
     "complete with another lease": complete(fence=UUID(int=9)),
+    "expire": commands.Expire(**_STAMP),
     "cancel": commands.Cancel(**_STAMP),
     "time out": commands.TimeOut(**_STAMP, ending=UNSEEN),
     "lose": commands.Lose(**_STAMP, ending=LOST_ENDING),

@@ -36,6 +36,7 @@ _endings = st.builds(
     st.none() | st.integers(1, 255),
     st.none() | st.sampled_from(get_args(events.FailureReason)),
     st.none() | _bodies,
+    st.booleans(),
 )
 _observers = st.sampled_from(get_args(events.Observer))
 _events: st.SearchStrategy[Event] = st.one_of(
@@ -50,6 +51,8 @@ _events: st.SearchStrategy[Event] = st.one_of(
         st.none() | _ids,
         st.none() | _times,
         st.none() | _texts,
+        st.lists(_texts, max_size=3).map(tuple),
+        st.none() | _counts,
     ),
     st.builds(events.Started, _texts),
     st.builds(events.Completed, _endings),
@@ -58,6 +61,7 @@ _events: st.SearchStrategy[Event] = st.one_of(
     st.builds(events.Canceled, _observers, st.booleans(), st.none() | _endings),
     st.builds(events.Lost, _observers, st.booleans(), _endings),
     st.builds(events.OutcomeReportedLate, st.sampled_from(get_args(events.Outcome)), _endings),
+    st.just(events.NotStarted()),
     st.builds(events.Retried, _ids),
 )
 _envelopes = st.builds(

@@ -25,6 +25,7 @@ from tests.unit.domain.histories import (
     LATE,
     LOST,
     NOON,
+    NOT_STARTED,
     ONE,
     OTHER,
     SIGNALED,
@@ -42,6 +43,8 @@ Refused = tuple[type[errors.Refusal], str]
 Expected = tuple[Event, ...] | Refused
 STATUSES: Final = {
     "pending": "pending",
+    "pending with a deadline": "pending",
+    "not started": "failed",
     "running": "running",
     "canceling": "running",
     "succeeded": "success",
@@ -61,7 +64,9 @@ EXISTS: Final = (
     errors.ExecutionExists,
     "An execution with this id exists already and was created from another request; use a new id.",
 )
-NEVER_BEGAN: Final = {"pending", "canceled while pending"}
+PENDING: Final = {"pending", "pending with a deadline"}
+HURRIED_ONES: Final = {"pending with a deadline", "not started"}
+NEVER_BEGAN: Final = {*PENDING, "canceled while pending", "not started"}
 UNTOLD: Final = {"timed out unseen", "canceled unseen", "lost"}
 _RETRY: Final = events.Created(
     job_id="backup",
@@ -79,6 +84,9 @@ def _refused(kind: type[errors.Refusal], name: str) -> Refused:
         errors.NotRetryable: "only executions that are failed or timeout can be retried.",
         errors.NotStartable: "only executions that are pending can be claimed.",
         errors.NotRunning: "only executions that are running can be ended.",
+        errors.NotExpirable: (
+            "only executions that are pending and have a start deadline can end as not started."
+        ),
     }
     return kind, f"This execution is {STATUSES[name]}; {sentences[kind]}"
 
@@ -150,18 +158,25 @@ def _completed(name: str, asked: str) -> Expected:
 
 def _created(name: str, asked: str) -> Expected:
     if name != "nothing":
-        return () if asked == "create" else EXISTS
+        return () if asked == "create" and name not in HURRIED_ONES else EXISTS
     return (CREATED,) if asked == "create" else (replace(CREATED, job_id="restore"),)
 
 
 def _started(name: str, _: str) -> Expected:
-    return (STARTED,) if name == "pending" else _refused(errors.NotStartable, name)
+    return (STARTED,) if name in PENDING else _refused(errors.NotStartable, name)
+
+
+def _expired(name: str, _: str) -> Expected:
+    if name == "pending with a deadline":
+        return (NOT_STARTED,)
+    return _refused(errors.NotExpirable, name)
 
 
 def _canceled(name: str, _: str) -> Expected:
     if name == "canceling" or STATUSES[name] == "canceled":
         return ()
-    happens: dict[str, Event] = {"pending": CANCELED_PENDING, "running": CANCEL_REQUESTED}
+    happens: dict[str, Event] = {"running": CANCEL_REQUESTED}
+    happens |= dict.fromkeys(PENDING, CANCELED_PENDING)
     return (happens[name],) if name in happens else _not_cancelable(name)
 
 
@@ -175,12 +190,16 @@ def _given_up(name: str, asked: str) -> Expected:
 
 def _retried(name: str, _: str) -> Expected:
     if STATUSES[name] in {"failed", "timeout"}:
-        return (_RETRY, events.Retried(retried_as=OTHER))
+        again = _RETRY
+        if name in HURRIED_ONES:
+            again = replace(_RETRY, labels=("gpu",), start_deadline_seconds=600)
+        return (again, events.Retried(retried_as=OTHER))
     return _refused(errors.NotRetryable, name)
 
 
 _RULES: Final[dict[str, Callable[[str, str], Expected]]] = {
     "start": _started,
+    "expire": _expired,
     "cancel": _canceled,
     "retry": _retried,
     "complete with another lease": lambda name, _: _lease_lost(name),
@@ -278,6 +297,8 @@ def test_a_create_with_a_claim_is_not_an_older_one_without() -> None:
         {"timeout_seconds": None},
         {"scheduled_for": None},
         {"pinned_agent_id": "host-2"},
+        {"labels": ("gpu",)},
+        {"start_deadline_seconds": 60},
     ],
     ids=lambda other: next(iter(other)),
 )

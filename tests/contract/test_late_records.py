@@ -1,0 +1,164 @@
+"""Runs that are told of late: they stand where and when they happened."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.calls import Api, Held, execution_id, fresh
+from tests.support.problems import check_problem
+from tests.support.server import ServerProcess
+from tests.support.tokens import owner_conninfo
+
+DAYS = timedelta(days=3)
+
+
+def text(moment: datetime) -> str:
+    """A time as it travels."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def late(made: datetime, **claim: Any) -> dict[str, Any]:
+    """The body of a create that tells of a run late."""
+    return {
+        "job_name": fresh("job"),
+        "command": "true",
+        "id": execution_id(made),
+        "claim": {"agent_id": fresh("agent"), "started_at": text(made), **claim},
+    }
+
+
+def test_a_late_record_stands_where_it_happened(api: Api) -> None:
+    """Three days later, the times shown are those of the run; those of recording are true too."""
+    # given
+    made = datetime.now(UTC).replace(microsecond=250_000) - DAYS
+    began, ended = made + timedelta(milliseconds=40), made + timedelta(minutes=2)
+    body = late(made, started_at=text(began))
+    # when
+    held = Held(api, api.post("", body).ok(201).json())
+    held.append(b"done\n").ok()
+    report = {"outcome": "exited", "exit_code": 0, "duration_ms": 119_960, "stdout_bytes": 5}
+    for _ in range(2):
+        held.complete(**report, ended_at=text(ended)).ok()
+    # then
+    shown = api.one(held.id)
+    times = [shown[name] for name in ("created_at", "started_at", "completed_at")]
+    assert times == [text(made), text(began), text(ended)]
+    assert (shown["duration_ms"], shown["output"]) == (119_960, "done\n")
+    events = api.events(held.id)
+    assert [event["occurred_at"] for event in events] == times
+    assert all(datetime.fromisoformat(e["recorded_at"]) > made + DAYS for e in events)
+    beyond = text(made + timedelta(seconds=1))
+    found = api.all_pages({"job_id": shown["job_id"], "from": text(made), "to": beyond})
+    assert [one["id"] for one in found] == [held.id]
+
+
+def test_the_same_late_record_twice_is_one(api: Api) -> None:
+    """Sent again the answer is the same lease, also if the start is told a little differently."""
+    made = datetime.now(UTC) - DAYS
+    body = late(made)
+    first = Held(api, api.post("", body).ok(201).json())
+    body["claim"]["started_at"] = text(made + timedelta(seconds=3))
+    again = Held(api, api.post("", body).ok(201).json())
+    del body["claim"]["started_at"]
+    third = Held(api, api.post("", body).ok(201).json())
+    assert first.lease["token"] == again.lease["token"] == third.lease["token"]
+    assert again.execution["started_at"] == first.execution["started_at"] == text(made)
+    assert api.types(first.id) == ["created", "started"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "with_id"),
+    [
+        (timedelta(seconds=-5), True),
+        (DAYS + timedelta(seconds=90), True),
+        (timedelta(), False),
+    ],
+    ids=["before its id", "in the future", "without an id"],
+)
+def test_a_start_that_cannot_be_is_refused(api: Api, offset: timedelta, *, with_id: bool) -> None:
+    """400 that names the field: nothing begins before its id, in the future, or without one."""
+    made = datetime.now(UTC) - DAYS
+    body = late(made, started_at=text(made + offset))
+    if not with_id:
+        del body["id"]
+    check_problem(api.post("", body), 400, field="claim.started_at")
+
+
+@pytest.mark.parametrize("offset", [timedelta(minutes=-2), timedelta(minutes=2)])
+def test_an_end_that_cannot_be_is_refused(api: Api, offset: timedelta) -> None:
+    """400 that names the field: no end lies before the start, or in the future."""
+    held = api.start()
+    answer = held.complete(outcome="exited", exit_code=0, ended_at=text(datetime.now(UTC) + offset))
+    check_problem(answer, 400, field="ended_at")
+    assert api.one(held.id)["status"] == "running"
+
+
+def test_an_end_by_a_clock_that_differs_is_not_before_the_start(api: Api) -> None:
+    """An agent whose clock is half a minute behind is believed as far as that goes."""
+    held = api.start()
+    ended = text(datetime.now(UTC) - timedelta(seconds=30))
+    held.complete(outcome="exited", exit_code=0, ended_at=ended).ok()
+    shown = api.one(held.id)
+    assert shown["completed_at"] == shown["started_at"]
+
+
+def test_an_id_of_the_far_future_is_refused(api: Api) -> None:
+    """Also one whose time no calendar has."""
+    body = {"job_name": "n", "command": "c", "id": "exec_7zzzzzzzzzfzz8zzzzzzzzzzzz"}
+    check_problem(api.post("", body), 400, field="id")
+
+
+def test_masking_is_shown(api: Api) -> None:
+    """That the agent hid secrets stands in the record; another report than without."""
+    held = api.start()
+    report = {"outcome": "exited", "exit_code": 0}
+    assert held.complete(**report, masked=True).ok().json()["masked"] is True
+    assert api.one(held.id)["masked"] is True
+    assert api.events(held.id)[-1]["data"]["ending"]["masked"] is True
+    check_problem(held.complete(**report), 409)
+    plain = api.start()
+    plain.complete(**report, masked=False).ok()
+    assert api.one(plain.id)["masked"] is False
+    assert "masked" not in api.events(plain.id)[-1]["data"]["ending"]
+
+
+def _age(server: ServerProcess, execution: str, days: int) -> None:
+    """Let the server give up on an execution, so many days ago."""
+    with psycopg.connect(owner_conninfo(server), autocommit=True) as owner:
+        owner.execute(
+            "UPDATE store.leases SET expires_at = now() - interval '1 second' WHERE execution_id ="
+            " (SELECT id FROM read.executions_1 WHERE job_id = %s)",
+            [execution],
+        )
+        server.api.until(
+            server.api.all_pages({"job_id": execution})[0]["id"],
+            lambda found: found["failure_reason"] == "agent_lost",
+        )
+        owner.execute(
+            "UPDATE store.leases SET lost_at = lost_at - make_interval(days => %s)"
+            " WHERE execution_id = (SELECT id FROM read.executions_1 WHERE job_id = %s)",
+            [days, execution],
+        )
+
+
+def test_an_outcome_days_after_the_lease_was_lost_is_kept(api: Api, server: ServerProcess) -> None:
+    """Six days later outcome and the rest of the output are taken; the status stands."""
+    # given
+    job = fresh("job")
+    held = api.start(job_id=job)
+    held.append(b"begun, ").ok()
+    _age(server, job, days=6)
+    # when
+    held.append(b"done\n", 7).ok()
+    report = {"outcome": "exited", "exit_code": 0, "stdout_bytes": 12, "masked": True}
+    for _ in range(2):
+        answer = held.complete(**report)
+        assert "late outcome" in check_problem(answer, 409)["detail"]
+    # then
+    shown = api.one(held.id)
+    assert (shown["status"], shown["failure_reason"]) == ("failed", "agent_lost")
+    assert (shown["late_outcome"]["outcome"], shown["late_outcome"]["exit_code"]) == ("exited", 0)
+    assert (shown["output"], shown["masked"]) == ("begun, done\n", True)
+    assert api.types(held.id) == ["created", "started", "lost", "outcome_reported_late"]
