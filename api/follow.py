@@ -14,10 +14,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from msgspec import Struct
+from msgspec import Struct, field
 from psycopg_pool import AsyncConnectionPool
 
-from api import answers, wire
+from api import answers
 from api.problems import Problem
 from api.waiting import Waiting
 from projections.queries import View
@@ -35,6 +35,29 @@ _PAUSE_SECONDS: Final = 0.05
 _SILENCE_SECONDS: Final = 15.0
 _CHECK_SECONDS: Final = 2.0
 _PASSING: Final = (psycopg.Error, OSError)
+
+
+class FollowedOutput(Struct):
+    """Bytes of one stream as the command wrote them; `offset` is where they stand in it."""
+
+    stream: str
+    offset: int
+    base64: bytes
+
+
+class FollowedOmission(Struct):
+    """The bytes of one stream that were not kept: [from, to)."""
+
+    stream: str
+    from_: int = field(name="from")
+    to: int
+
+
+class FollowedEnd(Struct):
+    """How the execution ended, after all of its output."""
+
+    status: str
+    exit_code: int | None
 
 
 class Progress(Struct, frozen=True):
@@ -221,7 +244,7 @@ class Follower:
                     await asyncio.sleep(_LOOK_SECONDS)
                     continue
                 if progress.is_final and not sent:
-                    yield self._event("end", wire.FollowedEnd(progress.status, progress.exit_code))
+                    yield self._event("end", FollowedEnd(progress.status, progress.exit_code))
                     return
                 now = time.monotonic()
                 if sent:
@@ -246,7 +269,7 @@ class Follower:
         first, beyond = stored.omitted_from, stored.omitted_to
         if first is not None and beyond is not None and first <= at < beyond:
             self._offsets[stream] = beyond
-            return self._event("omitted", wire.FollowedOmission(stream, at, beyond))
+            return self._event("omitted", FollowedOmission(stream, at, beyond))
         piece = await feed.piece(stream, at)
         if progress.is_final:
             # What an agent that was given up sent later is not part of the output.
@@ -254,7 +277,7 @@ class Follower:
         if not piece:
             return None
         self._offsets[stream] = at + len(piece)
-        return self._event("output", wire.FollowedOutput(stream, at, piece))
+        return self._event("output", FollowedOutput(stream, at, piece))
 
     def _event(self, name: str, data: Struct) -> bytes:
         """Return an event; its id says where to go on after it."""

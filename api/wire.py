@@ -280,29 +280,6 @@ class LogsAnswer(Struct):
     cancel_requested: bool
 
 
-class FollowedOutput(Struct):
-    """Bytes of one stream as the command wrote them; `offset` is where they stand in it."""
-
-    stream: str
-    offset: int
-    base64: bytes
-
-
-class FollowedOmission(Struct):
-    """The bytes of one stream that were not kept: [from, to)."""
-
-    stream: str
-    from_: int = field(name="from")
-    to: int
-
-
-class FollowedEnd(Struct):
-    """How the execution ended, after all of its output."""
-
-    status: str
-    exit_code: int | None
-
-
 class Complete(Struct, forbid_unknown_fields=True, kw_only=True):
     """How the command ended. `output` is for agents that do not stream.
 
