@@ -3,11 +3,16 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from api.ledger import Ledger
 from tests.support import invariants
 from tests.support.ledgers import running_ledger
 from tests.support.postgres import Database, Postgres, running_postgres
+
+# No absolute times: a machine that is busy with something else is no fault of what is tested.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
