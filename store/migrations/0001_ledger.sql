@@ -309,7 +309,7 @@ CREATE TABLE read.executions_1 (
     agent_id                text,
     pinned_agent_id         text,
     labels                  text[],
-    masked                  boolean  NOT NULL,
+    masked                  boolean  NOT NULL DEFAULT false,
     stdout_kept_bytes       bigint,
     stderr_kept_bytes       bigint,
     late_outcome            text,

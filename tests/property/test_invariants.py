@@ -54,6 +54,12 @@ async def _live(made: Database) -> None:
         await desk.do(desk.cancel(canceling.id))
         pending = await desk.do(desk.create(color="red", pinned_agent_id="elsewhere", key="mine"))
         assert pending.execution is not None
+        await desk.do(desk.create(labels=("gpu",), start_deadline_seconds=3600, color="red"))
+        never = await desk.do(desk.create(start_deadline_seconds=3600))
+        assert never.execution is not None
+        await desk.do(desk.expire(never.execution.id))
+        await desk.do(desk.retry(never.execution.id))
+        await desk.do(replace(desk.create(job_id="expected"), expected=True))
         await desk.do(desk.claim(key="one"))
         given_up = await desk.do(desk.create())
         assert given_up.execution is not None
@@ -175,6 +181,22 @@ DAMAGES = {
         """INSERT INTO store.pending SELECT stream_id, NULL, digest
            FROM store.configurations, ledger.events WHERE type = 'execution.started' LIMIT 1""",
         "is queued as",
+    ),
+    "labels forgotten": (
+        "UPDATE store.pending SET labels = NULL WHERE labels IS NOT NULL",
+        "is queued as",
+    ),
+    "start deadline forgotten": (
+        "UPDATE store.pending SET start_by = NULL WHERE start_by IS NOT NULL",
+        "is queued as",
+    ),
+    "expected since nowhere": (
+        "UPDATE store.expected_jobs SET since = gen_random_uuid()",
+        "is expected since an execution that is not its own",
+    ),
+    "masking forgotten": (
+        "UPDATE read.executions_1 SET masked = NOT masked",
+        "masked is",
     ),
     "missing in the queue": ("DELETE FROM store.pending", "is queued as None"),
     "pin lost": (

@@ -260,6 +260,13 @@ def _leases(seen: Snapshot) -> Iterator[str]:
             yield f"execution {one}: is being canceled without a deadline"
 
 
+def _expected_jobs(seen: Snapshot) -> Iterator[str]:
+    for row in seen.rows("SELECT * FROM store.expected_jobs"):
+        first = seen.expected.get(row["since"])
+        if first is None or first["job_id"] != row["job_id"]:
+            yield f"job {row['job_id']}: is expected since an execution that is not its own"
+
+
 def _answers(seen: Snapshot) -> Iterator[str]:
     claims: Counter[UUID] = Counter()
     for kept in seen.rows("SELECT * FROM store.idempotency"):
@@ -380,6 +387,7 @@ _LOOKS: Final = (
     _read_model,
     _queue,
     _leases,
+    _expected_jobs,
     _answers,
     _bodies,
     _outputs,
