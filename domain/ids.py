@@ -7,9 +7,11 @@ with its millisecond, so that the order of ids is the order of creation.
 Standard library only, since agents make ids too.
 """
 
+from __future__ import annotations
+
 import base64
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -24,7 +26,7 @@ _VALUES: Final = {pair: number for number, pair in enumerate(_PAIRS)}
 _PAIR_BITS: Final = 10
 _TEXT_LENGTH: Final = 26
 _JOBS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - on Python 3.9 too
 
 
 def to_text(prefix: str, value: UUID) -> str:
