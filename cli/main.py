@@ -22,8 +22,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cli.usage import UsageError
 
@@ -32,8 +32,7 @@ INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
 
 
-@dataclass(frozen=True)
-class Subcommand:
+class Subcommand(NamedTuple):
     """One line of `cronledger --help`, and the module that does it."""
 
     name: str
@@ -94,6 +93,7 @@ def _dispatch(arguments: list[str]) -> int:
         prog=f"cronledger {chosen.name}",
         description=chosen.help[0].upper() + chosen.help[1:] + ".",
         allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     module.configure(parser)
     options = arguments[1:]
@@ -108,6 +108,17 @@ def _dispatch(arguments: list[str]) -> int:
     code: int = module.run(args)
     sys.stdout.flush()  # here, where a broken pipe is still ours to handle
     return code
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Asks for the terminal's width by itself: argparse imports compression libraries for that."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
+        except (OSError, ValueError):
+            columns = 0
+        super().__init__(prog, width=(columns or 80) - 2)
 
 
 def _without_command(arguments: list[str]) -> int:

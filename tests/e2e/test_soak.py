@@ -4,7 +4,6 @@ Every run says its seed; SOAK_SEED repeats the choices of one (what meets when i
 """
 
 import http.client
-import os
 import random
 import threading
 from collections import Counter
@@ -24,14 +23,6 @@ _AWAY: Final = (OSError, http.client.HTTPException)
 _SECONDS: Final = 60.0
 
 soak = pytest.mark.soak
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    """The choices of this run; the seed is shown if the test fails, and with -s."""
-    seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"SOAK_SEED={seed}")  # noqa: T201 - to repeat it
-    return _dice(seed)
 
 
 def _dice(seed: float) -> random.Random:
