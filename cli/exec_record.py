@@ -177,7 +177,8 @@ class ExecRecord:
         try:
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
-            socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
+            if parts.hostname:
+                socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
         except OSError as error:
             sentence = f"{url} cannot be reached: {error.strerror or error}"
             self._note_obstacle(sentence, away=True)
