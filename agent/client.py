@@ -14,7 +14,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -23,6 +22,7 @@ ANSWER_SECONDS = 30.0
 _TOO_MANY_REQUESTS = 429
 _REQUEST_TIMEOUT = 408
 _SERVER_ERROR = 500
+_UNKNOWN_FIELD = "is not a field of this request"
 _SUCCESS = range(200, 300)
 
 
@@ -40,6 +40,10 @@ class Unreachable(Exception):
     def __init__(self, sentence: str, *, sent: bool = False) -> None:
         super().__init__(sentence)
         self.sent = sent
+
+
+class NotCronledger(Unreachable):
+    """Something answered, but not as Cronledger does: the address is probably wrong."""
 
 
 class Problem(Exception):
@@ -77,14 +81,24 @@ class Problem(Exception):
         }
 
     @property
+    def unknown_fields(self) -> list[str]:
+        """The members of our request that the server does not know, being older than we are."""
+        error = self.members.get("error")
+        details = error.get("details") if isinstance(error, dict) else None
+        return [
+            str(detail.get("field"))
+            for detail in details or ()
+            if isinstance(detail, dict) and detail.get("message") == _UNKNOWN_FIELD
+        ]
+
+    @property
     def expected_offset(self) -> int | None:
         """The offset at which the server wants the output to go on, if this is about a gap."""
         value = self.members.get("expected_offset")
         return value if isinstance(value, int) else None
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A successful answer, its body as it came."""
 
     status: int
@@ -92,11 +106,11 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """Decode the body; raises Unreachable if it is no JSON (something else answered)."""
+        """Decode the body; raises NotCronledger if it is no JSON."""
         try:
             return json.loads(self.body)
         except ValueError as error:
-            raise Unreachable(
+            raise NotCronledger(
                 "the answer is not JSON: is this the address of a Cronledger server?", sent=True
             ) from error
 

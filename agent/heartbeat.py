@@ -17,7 +17,10 @@ WAIT_SECONDS_MAX = 30  # the most that a server lets a heartbeat wait for news
 
 
 class Heartbeat:
-    """Renews the lease by long polls on a connection of its own until it is stopped."""
+    """Renews the lease by long polls on a connection of its own until it is stopped.
+
+    `on_renewed` gets the monotonic time at which a renewal was sent that was answered.
+    """
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Heartbeat:
         *,
         on_cancel: Callable[[], None],
         on_lease_lost: Callable[[], None],
+        on_renewed: Callable[[float], None],
         log: Callable[[str], None],
     ) -> None:
         self._thread = threading.Thread(
@@ -35,6 +39,7 @@ class Heartbeat:
         self._client = client
         self._on_cancel = on_cancel
         self._on_lease_lost = on_lease_lost
+        self._on_renewed = on_renewed
         self._log = log
         self._stopped = threading.Event()
         self._backoff = Backoff(longest=_SHORTEST_PERIOD_SECONDS * 5)
@@ -74,6 +79,7 @@ class Heartbeat:
             else:
                 self._backoff.reset()
                 self._away = False
+                self._on_renewed(began)
                 pause = self._pause_after(time.monotonic() - began, canceled=canceled)
 
     def _wait_seconds(self) -> int:

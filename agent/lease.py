@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from agent.client import Client, Unreachable
-from agent.output import Chunk
-from agent.process import Ending
-from agent.run import Outputs
+from agent.client import Answer, Client, NotCronledger, Problem
+from agent.kept_output import Chunk, KeptOutput
 
 EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
 _POLL_MARGIN_SECONDS = 5.0  # beyond the wait asked for, before an answer counts as lost
 DEFAULT_HEARTBEAT_SECONDS = 10
+_HEARTBEATS_A_LEASE = 3
+# A record without these is better than none.
+_OPTIONAL = frozenset({"claim.started_at", "ended_at", "masked"})
 _NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
 
-@dataclass(frozen=True)
-class Lease:
+class Lease(NamedTuple):
     """The right to report about one execution.
 
     Attributes:
         execution_id: Which execution.
         token: Goes back to the server with each call.
         heartbeat_seconds: How often the server wants to hear from us, at least.
+        seconds: How long it holds from each renewal on.
     """
 
     execution_id: str
     token: str
-    heartbeat_seconds: int
+    heartbeat_seconds: float
+    seconds: float
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> Lease:
         """Read the lease out of the answer to a claim, or to a create with `claim`."""
         lease = answer["lease"]
+        heartbeat_seconds = lease.get("heartbeat_seconds", DEFAULT_HEARTBEAT_SECONDS)
         return cls(
             execution_id=answer["execution"]["id"],
             token=lease["token"],
-            heartbeat_seconds=lease.get("heartbeat_seconds", DEFAULT_HEARTBEAT_SECONDS),
+            heartbeat_seconds=heartbeat_seconds,
+            seconds=lease.get("seconds") or _HEARTBEATS_A_LEASE * heartbeat_seconds,
         )
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a run's folder remembers it: `Lease(**document)` is the same again."""
+        return self._asdict()
 
     def heartbeat(self, client: Client, wait_seconds: int) -> bool:
         """Renew the lease; True if a cancel is requested, told within `wait_seconds`."""
@@ -66,36 +74,86 @@ class Lease:
         ).json()
         next_offset = _member(answer, "next_offset")
         if not isinstance(next_offset, int):
-            raise Unreachable(_NOT_OURS, sent=True)
+            raise NotCronledger(_NOT_OURS, sent=True)
         return next_offset, bool(_member(answer, "cancel_requested"))
 
     def complete(self, client: Client, report: Mapping[str, Any]) -> None:
         """Report how it ended; the same report may be sent again."""
-        client.post(
+        _post(
+            client,
             f"{EXECUTIONS}/{self.execution_id}/complete",
             report,
             headers={"Lease-Token": self.token},
         )
 
 
+def create(client: Client, body: Mapping[str, Any], answer_seconds: float) -> Lease:
+    """Create an execution under its own id, which may be repeated, and get the lease on it."""
+    answer = _post(client, EXECUTIONS, body, answer_seconds=answer_seconds).json()
+    try:
+        return Lease.from_answer(answer)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise NotCronledger(_NOT_OURS, sent=True) from error
+
+
+def _post(client: Client, path: str, body: Mapping[str, Any], **options: Any) -> Answer:
+    """POST a body; to a server that is older than we are, without what it does not know."""
+    while True:
+        try:
+            return client.post(path, body, **options)
+        except Problem as problem:
+            unknown = _OPTIONAL.intersection(problem.unknown_fields)
+            if not unknown:
+                raise
+            body = _without(body, unknown)
+
+
+def _without(body: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    less = dict(body)
+    for name in names:
+        outer, _, inner = name.rpartition(".")
+        if outer:
+            less[outer] = {key: value for key, value in less[outer].items() if key != inner}
+        else:
+            del less[name]
+    return less
+
+
 def _member(answer: Any, name: str) -> Any:
-    """Return a member of an answer; one without it is no answer of the server's: Unreachable."""
+    """Return a member of an answer; one without it is no answer of the server's."""
     if not isinstance(answer, dict) or name not in answer:
-        raise Unreachable(_NOT_OURS, sent=True)
+        raise NotCronledger(_NOT_OURS, sent=True)
     return answer[name]
 
 
-def report_of(ending: Ending, outputs: Outputs) -> dict[str, Any]:
-    """Return the body of the final report, built once so that each repetition is the same."""
-    return {
-        "outcome": ending.outcome,
-        "exit_code": ending.exit_code,
-        "signal": ending.signal,
-        "failure_reason": ending.failure_reason,
-        "error": ending.error,
-        "duration_ms": ending.duration_ms,
-        "stdout_bytes": outputs.stdout.size,
-        "stderr_bytes": outputs.stderr.size,
-        "stdout_sha256": outputs.stdout.sha256(),
-        "stderr_sha256": outputs.stderr.sha256(),
+def report_of(
+    ending: Mapping[str, Any], outputs: tuple[KeptOutput, KeptOutput], *, told_late: bool = False
+) -> dict[str, Any]:
+    """Return the body of the final report, the same each time.
+
+    `told_late`: nobody told the server while it happened, so the report says when it was.
+    """
+    report = {
+        name: ending.get(name)
+        for name in ("outcome", "exit_code", "signal", "failure_reason", "error", "duration_ms")
     }
+    for output in outputs:
+        report[f"{output.name}_bytes"] = output.told_bytes
+        report[f"{output.name}_sha256"] = _digest(ending, output)
+    if ending.get("masked"):
+        report["masked"] = True
+    if told_late:
+        report["ended_at"] = timestamp(ending["ended_at"])
+    return report
+
+
+def _digest(ending: Mapping[str, Any], output: KeptOutput) -> Any:
+    counted = ending["streams"].get(output.name)
+    return counted["sha256"] if counted and counted["bytes"] == output.told_bytes else None
+
+
+def timestamp(seconds: float) -> str:
+    """Return a moment as it travels: RFC 3339 in UTC, with milliseconds."""
+    milliseconds = round(seconds * 1000)
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
+    return f"{whole}.{milliseconds % 1000:03d}Z"

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import IO
 
-from agent.output import OutputStream
+from agent.kept_output import KeptWriter
 
 READ_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.5
@@ -26,7 +26,7 @@ class PipeReader:
     a child then writes into a closed pipe.
     """
 
-    def __init__(self, pipe: IO[bytes], stream: OutputStream, copy_to: int | None = None) -> None:
+    def __init__(self, pipe: IO[bytes], stream: KeptWriter, copy_to: int | None = None) -> None:
         self._thread = threading.Thread(target=self._run, name=f"reader {stream.name}", daemon=True)
         self._pipe = pipe
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Runs one command in a process group of its own, and ends it when it must end."""
+"""Runs one command in a session of its own, and ends it, with all that came of it, if it must."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from agent.group import lives, signal_group
+from agent.kindred import Kindred
 
 EXITED = "exited"
 TIMED_OUT = "timed_out"
@@ -21,6 +21,7 @@ CANCELED = "canceled"
 # Why the agent ended a command (besides the two outcomes above).
 AGENT_SHUTDOWN = "agent_shutdown"
 LEASE_LOST = "lease_lost"
+CUT_OFF = "cut_off"
 
 NOT_FOUND_EXIT = 127
 NOT_EXECUTABLE_EXIT = 126
@@ -28,13 +29,12 @@ SIGNAL_EXIT_BASE = 128
 
 KILL_GRACE_SECONDS = 10.0
 _KILL_CONFIRM_SECONDS = 10.0  # a process in uninterruptible sleep survives SIGKILL for a while
-_GROUP_POLL_SECONDS = 0.01  # doubled each time, up to:
-_GROUP_POLL_SECONDS_MAX = 0.25
+_POLL_SECONDS = 0.01  # doubled each time, up to:
+_POLL_SECONDS_MAX = 0.25
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """What to run, and in which surroundings.
 
     Attributes:
@@ -43,16 +43,17 @@ class Command:
         working_dir: Where it starts; None means where this process stands.
         callers_files: True passes on standard input and other inherited descriptors; False gives
             /dev/null and nothing else.
+        user: Who runs it, if not we ourselves; only root can ask for another.
     """
 
     line: str | Sequence[str]
     environment: Mapping[str, str] | None = None
     working_dir: str | None = None
     callers_files: bool = False
+    user: str | None = None
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """How a command ended, in the words of the report to the server."""
 
     outcome: str
@@ -75,14 +76,16 @@ class CannotStart(Exception):
         return Ending(EXITED, self.exit_code, None, "spawn_failed", str(self), 0)
 
 
-def scratch_environment(own: Mapping[str, str], execution_id: str, job_name: str) -> dict[str, str]:
+def scratch_environment(
+    own: Mapping[str, str], execution_id: str, job_name: str, user: str | None = None
+) -> dict[str, str]:
     """Return the environment of an agent's command: a cron-like minimum, then the job's own."""
-    user, home = _account()
+    name, home = _account(user)
     environment = {
         "PATH": os.environ.get("PATH") or _DEFAULT_PATH,
-        "HOME": os.environ.get("HOME") or home,
-        "USER": user,
-        "LOGNAME": user,
+        "HOME": home,
+        "USER": name,
+        "LOGNAME": name,
         "SHELL": "/bin/sh",
     }
     if "LANG" in os.environ:
@@ -93,39 +96,48 @@ def scratch_environment(own: Mapping[str, str], execution_id: str, job_name: str
     return environment
 
 
-def _account() -> tuple[str, str]:
-    """Return the name and the home folder of the user we run as."""
+def _account(user: str | None) -> tuple[str, str]:
+    """Return the name and the home folder of a user, or of the one we run as."""
+    if user is not None:
+        entry = pwd.getpwnam(user)
+        return entry.pw_name, entry.pw_dir
     try:
         entry = pwd.getpwuid(os.getuid())
     except KeyError:  # containers run under numbers that nobody gave a name
-        return os.environ.get("USER", str(os.getuid())), "/"
-    return entry.pw_name, entry.pw_dir
+        return os.environ.get("USER", str(os.getuid())), os.environ.get("HOME") or "/"
+    return entry.pw_name, os.environ.get("HOME") or entry.pw_dir
 
 
 class RunningCommand:
     """A started command. `supervise` belongs to one thread, the rest may be called from any."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], line: str | Sequence[str]) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], line: str | Sequence[str], *, adopting: bool
+    ) -> None:
         assert popen.stdout is not None  # noqa: S101 - both are pipes, see `start`
         assert popen.stderr is not None  # noqa: S101
         self.line = line
         self.stdout = popen.stdout
         self.stderr = popen.stderr
         self._popen = popen
+        self._kindred = Kindred(popen.pid, adopting=adopting)
+        self._adopting = adopting
         self._started = time.monotonic()
         self._ended = self._started
         # Reentrant: a signal handler may interrupt the thread that holds it.
         self._changed = threading.Condition(threading.RLock())
         self._status: int | None = None
         self._reason: str | None = None
+        self._grace_seconds: float | None = None
         self._hurry = False
         threading.Thread(target=self._reap, name="reaper", daemon=True).start()
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, grace_seconds: float | None = None) -> None:
         """Ask for the command's end; the first reason counts, and none after it has exited."""
         with self._changed:
             if self._status is None and self._reason is None:
                 self._reason = reason
+                self._grace_seconds = grace_seconds
                 self._changed.notify_all()
 
     def kill(self, reason: str) -> None:
@@ -139,12 +151,16 @@ class RunningCommand:
         """Pass a signal on to the command's group, if the command still runs."""
         with self._changed:
             if self._status is None:
-                signal_group(self._popen.pid, number)
+                self._kindred.signal_group(number)
 
     def supervise(
         self, timeout_seconds: float | None, grace_seconds: float = KILL_GRACE_SECONDS
     ) -> Ending:
-        """Wait for the command's end, or bring it about; return how it ended."""
+        """Wait for the command's end, or bring it about; return how it ended.
+
+        An end that was brought about is the end of everything that descends from the command. One
+        that came by itself leaves alone what the command has left in the background.
+        """
         with self._changed:
             self._wait(timeout_seconds, self._is_over)
             if not self._is_over():
@@ -162,31 +178,49 @@ class RunningCommand:
         return self._changed.wait_for(over, bounded)
 
     def _reap(self) -> None:
-        os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
-        ended = time.monotonic()
+        pid = self._popen.pid
+        while self._adopting:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            if ended is not None and ended.si_pid == pid:
+                break
+            if ended is not None:
+                os.waitpid(ended.si_pid, 0)  # an orphan that we have adopted
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        moment = time.monotonic()
         with self._changed:
             # Reaped under the lock: nobody signals a number that may be another process by now.
             self._status = self._popen.wait()
-            self._ended = ended
+            self._ended = moment
             self._changed.notify_all()
 
     def _terminate(self, grace_seconds: float) -> None:
-        # A stopped process acts on SIGTERM only after SIGCONT.
-        signal_group(self._popen.pid, signal.SIGTERM)
-        signal_group(self._popen.pid, signal.SIGCONT)
+        if self._grace_seconds is not None:
+            grace_seconds = min(grace_seconds, self._grace_seconds)
         deadline = time.monotonic() + grace_seconds
-        poll_seconds = _GROUP_POLL_SECONDS
-        # The shell often dies first: its children in the group have the same grace.
+        poll_seconds, told = _POLL_SECONDS, set[int]()
+        # The shell often dies first: what it has started has the same grace.
         while not self._hurry and (left := deadline - time.monotonic()) > 0:
-            if self._status is None:
-                self._wait(left, lambda: self._status is not None or self._hurry)
-            elif not lives(self._popen.pid):
+            living = self._kindred.living()
+            if self._status is not None and not living and self._kindred.is_gone():
                 return
-            else:
-                self._changed.wait(min(left, poll_seconds))
-                poll_seconds = min(2 * poll_seconds, _GROUP_POLL_SECONDS_MAX)
-        signal_group(self._popen.pid, signal.SIGKILL)
-        self._wait(_KILL_CONFIRM_SECONDS, lambda: self._status is not None)
+            if news := living - told:
+                # A stopped process acts on SIGTERM only after SIGCONT.
+                self._kindred.signal(news, signal.SIGTERM)
+                self._kindred.signal(news, signal.SIGCONT)
+                told = living
+            self._changed.wait(min(left, poll_seconds))
+            poll_seconds = min(2 * poll_seconds, _POLL_SECONDS_MAX)
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        deadline = time.monotonic() + _KILL_CONFIRM_SECONDS
+        poll_seconds = _POLL_SECONDS
+        while time.monotonic() < deadline:
+            self._kindred.kill()
+            if self._status is not None and self._kindred.is_gone():
+                return
+            self._changed.wait(poll_seconds)
+            poll_seconds = min(2 * poll_seconds, _POLL_SECONDS_MAX)
 
     def _ending(self, timeout_seconds: float | None) -> Ending:
         number = -self._status if self._status is not None and self._status < 0 else None
@@ -203,8 +237,10 @@ class RunningCommand:
         )
 
 
-def start(command: Command) -> RunningCommand:
+def start(command: Command, *, adopting: bool = False) -> RunningCommand:
     """Start the command in a session of its own, its output in two pipes.
+
+    `adopting`: this process has nothing else to do than this command, and adopts its orphans.
 
     Raises:
         CannotStart: There is no such program, it is not executable, or the like.
@@ -224,18 +260,33 @@ def start(command: Command) -> RunningCommand:
             env=None if command.environment is None else dict(command.environment),
             close_fds=not command.callers_files,
             start_new_session=True,
+            **_identity(command.user),
         )
-    except (OSError, ValueError) as error:
-        raise _refusal(error, argv[0], command.working_dir) from error
-    return RunningCommand(popen, line)
+    except (OSError, ValueError, KeyError) as error:
+        raise _refusal(error, argv[0], command) from error
+    return RunningCommand(popen, line, adopting=adopting)
 
 
-def _refusal(error: OSError | ValueError, program: str, working_dir: str | None) -> CannotStart:
-    if isinstance(error, ValueError):  # a NUL byte, or = in a variable's name
+def _identity(user: str | None) -> dict[str, Any]:
+    """Return what makes a process one of another user. Raises KeyError if there is no such user."""
+    if user is None:
+        return {}
+    entry = pwd.getpwnam(user)
+    if entry.pw_uid == os.geteuid():
+        return {}
+    groups = os.getgrouplist(user, entry.pw_gid)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
+
+
+def _refusal(error: Exception, program: str, command: Command) -> CannotStart:
+    folder = command.working_dir
+    if isinstance(error, KeyError):
+        return CannotStart(NOT_EXECUTABLE_EXIT, f"there is no user {command.user!r} here")
+    if not isinstance(error, OSError):  # a NUL byte, or = in a variable's name
         return CannotStart(NOT_EXECUTABLE_EXIT, f"the command cannot be started: {error}")
-    if working_dir is not None and not os.access(working_dir, os.X_OK):
+    if folder is not None and not os.access(folder, os.X_OK):
         return CannotStart(
-            NOT_EXECUTABLE_EXIT, f"the working directory {working_dir} is not there or closed to us"
+            NOT_EXECUTABLE_EXIT, f"the working directory {folder} is not there or closed to us"
         )
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
         return CannotStart(NOT_FOUND_EXIT, f"{program}: not found")
@@ -257,6 +308,8 @@ def _sentence(reason: str | None, number: int | None, timeout_seconds: float | N
         return "ended because its agent was stopped"
     if reason == LEASE_LOST:
         return "ended because its agent had lost the lease"
+    if reason == CUT_OFF:
+        return "ended because its agent could not renew the lease"
     return None if number is None else f"ended by {signal_name(number)}"
 
 

@@ -6,11 +6,15 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 
+from agent.assignment import Settings
+from agent.backlog import Backlog
 from agent.client import Client
-from agent.loop import Agent, Settings
+from agent.loop import Agent
+from agent.spool import Spool
 
 NOT_AUTHORISED_EXIT = 4
 _FORCED_EXIT_SECONDS = 5.0
@@ -18,12 +22,19 @@ _SIGNALED = b"s"
 _IDLE = b"i"
 
 
-def serve(settings: Settings, client: Client, *, exit_with_parent: bool = False) -> int:
+def serve(
+    settings: Settings,
+    client: Client,
+    *,
+    spool: tuple[Spool, Client] | None = None,
+    exit_with_parent: bool = False,
+) -> int:
     """Run an agent until it is stopped; return the exit code of the process.
 
     Args:
         settings: How the agent works.
         client: The server and the token.
+        spool: Where runs of `exec` wait that it delivers too, and who may do that.
         exit_with_parent: Also stop when standard input ends, which is when its writer is gone.
     """
     # A handler only writes into a pipe: what it would have to lock, the thread under it may hold.
@@ -49,7 +60,12 @@ def serve(settings: Settings, client: Client, *, exit_with_parent: bool = False)
         f"{settings.concurrency} at a time"
     )
     agent.start()
+    backlog = None if spool is None else Backlog(*spool, log_line)
+    if backlog is not None:
+        threading.Thread(target=backlog.watch, name="spool", daemon=True).start()
     _until_idle(agent, _News(news, sys.stdin.fileno() if exit_with_parent else None))
+    if backlog is not None:
+        backlog.stop()
     log_line("stopped")
     return 0 if agent.refusal is None else NOT_AUTHORISED_EXIT
 
@@ -100,6 +116,13 @@ def _until_idle(agent: Agent, news: _News) -> None:
                 agent.hurry()
             patience = _FORCED_EXIT_SECONDS
         elif news.stops > stops_done:
-            log_line("stopping: what runs is ended and reported; a second signal ends it at once")
+            log_line(f"stopping: what runs {_fate(agent)}; a second signal ends it at once")
             agent.stop()
         stops_done = news.stops
+
+
+def _fate(agent: Agent) -> str:
+    seconds = agent.settings.drain_seconds
+    if seconds <= 0:
+        return "is ended and reported"
+    return f"may finish within {seconds:g} s, is then ended, and is reported"

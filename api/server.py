@@ -38,14 +38,19 @@ _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # 
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, *, with_agent: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted; return the exit code."""
+def serve(settings: Settings, *, with_agent: bool = False, drain_seconds: int = 0) -> int:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted; return the exit code.
+
+    The local agent's commands may go on for `drain_seconds` before that.
+    """
     with bootstrap.embedded(settings) as postgres:
         prepared = bootstrap.prepare(settings, postgres)
         if prepared.made_admin_token:
             path = settings.home / bootstrap.ADMIN_TOKEN
             _say(f"made an admin token in {path}; client commands on this machine find it")
-        companions = _Companions(settings, postgres, with_agent=with_agent)
+        companions = _Companions(
+            settings, postgres, with_agent=with_agent, drain_seconds=drain_seconds
+        )
         server = _server(settings, prepared, companions)
         try:
             server.run()
@@ -134,11 +139,17 @@ class _Companions:
     """What lives beside the HTTP server: the watch over the database, and the local agent."""
 
     def __init__(
-        self, settings: Settings, postgres: EmbeddedServer | None, *, with_agent: bool
+        self,
+        settings: Settings,
+        postgres: EmbeddedServer | None,
+        *,
+        with_agent: bool,
+        drain_seconds: int,
     ) -> None:
         self._settings = settings
         self._postgres = postgres
         self._with_agent = with_agent
+        self._drain_seconds = drain_seconds
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._agent: subprocess.Popen[bytes] | None = None
@@ -162,7 +173,7 @@ class _Companions:
         self._stopping.set()
         deadline = time.monotonic() + _JOIN_SECONDS
         if self._agent is not None:
-            deadline += _AGENT_SECONDS
+            deadline += _AGENT_SECONDS + self._drain_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
@@ -208,7 +219,7 @@ class _Companions:
         agent = subprocess.Popen(  # noqa: S603 - ourselves
             [
                 *(sys.executable, "-m", "cli.main", "agent", "--exit-with-parent"),
-                *("--agent-id", bootstrap.local_agent_id()),
+                *("--agent-id", bootstrap.local_agent_id(), "--drain", str(self._drain_seconds)),
             ],
             stdin=subprocess.PIPE,
             stdout=sys.stderr,
@@ -221,7 +232,7 @@ class _Companions:
         if agent.stdin is not None:
             agent.stdin.close()
         try:
-            return agent.wait(_AGENT_SECONDS)
+            return agent.wait(_AGENT_SECONDS + self._drain_seconds)
         except subprocess.TimeoutExpired:
             agent.kill()
             return agent.wait()

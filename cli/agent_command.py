@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 
-from cli.arguments import at_least
+from cli.arguments import add_mask_option, at_least
 from cli.home import local_agent_id
+from cli.usage import UsageError
 
 DEFAULT_CONCURRENCY = 4
 
@@ -33,6 +36,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="from SIGTERM to SIGKILL when a command must end (default: %(default)s)",
     )
     parser.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        type=at_least(0),
+        default=0,
+        help="how long commands may go on when the agent is stopped (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--user", metavar="NAME", help="run the commands as this user (only root can)"
+    )
+    add_mask_option(parser, "all output, beside each execution's secrets")
+    parser.add_argument(
         "--exit-with-parent",
         action="store_true",
         help="stop when standard input ends, as it does when the process that holds it is gone",
@@ -41,14 +55,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the agent until a signal stops it."""
-    from agent.loop import Settings  # noqa: PLC0415 - not for --help
+    from agent.assignment import Settings  # noqa: PLC0415 - not for --help
+    from agent.client import Client  # noqa: PLC0415
     from agent.service import serve  # noqa: PLC0415
+    from agent.spool import Spool  # noqa: PLC0415
     from cli.connection import with_server  # noqa: PLC0415
-    from cli.home import AGENT_TOKEN  # noqa: PLC0415
+    from cli.exec_spool import SPOOL  # noqa: PLC0415
+    from cli.home import (  # noqa: PLC0415
+        ADMIN_TOKEN,
+        AGENT_TOKEN,
+        default_home,
+        running_server_url,
+        stored_token,
+    )
 
+    home = default_home()
     settings = Settings(
-        agent_id=args.agent_id, concurrency=args.concurrency, kill_grace_seconds=args.kill_grace
+        agent_id=args.agent_id,
+        runs=home / "agent" / args.agent_id / "runs",
+        concurrency=args.concurrency,
+        kill_grace_seconds=args.kill_grace,
+        drain_seconds=args.drain,
+        user=args.user,
+        mask_patterns=tuple(args.mask),
     )
-    return with_server(
-        lambda client: serve(settings, client, exit_with_parent=args.exit_with_parent), AGENT_TOKEN
-    )
+    _check_user(args.user)
+
+    def work(client: Client) -> int:
+        # What `exec` has left it delivers as `exec` would: to create takes more than to report.
+        # The token in the home is for the server of this home, and no other.
+        is_at_home = running_server_url(home) == client.url
+        token = stored_token(home, ADMIN_TOKEN) if is_at_home else None
+        creator = client.sibling() if token is None else Client(client.url, token)
+        return serve(
+            settings,
+            client,
+            spool=(Spool(home / SPOOL), creator),
+            exit_with_parent=args.exit_with_parent,
+        )
+
+    return with_server(work, AGENT_TOKEN)
+
+
+def _check_user(user: str | None) -> None:
+    if user is None:
+        return
+    try:
+        number = pwd.getpwnam(user).pw_uid
+    except KeyError as error:
+        raise UsageError(f"there is no user {user!r} here") from error
+    if os.geteuid() not in {0, number}:
+        raise UsageError("only root can run commands as another user")

@@ -19,3 +19,26 @@ def at_least(lowest: int) -> Callable[[str], int]:
         return value
 
     return whole_number
+
+
+def add_mask_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --mask, which may be given again and again."""
+    parser.add_argument(
+        "--mask",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        type=mask_pattern,
+        help=f"mask what matches this regular expression in {what} (repeatable)",
+    )
+
+
+def mask_pattern(text: str) -> str:
+    """Return a pattern that can be looked for in a stream (an argparse type)."""
+    from agent.kept_output import masker_for  # noqa: PLC0415 - most commands mask nothing
+
+    try:
+        masker_for((), [text])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    return text

@@ -1,7 +1,8 @@
 """`cronledger exec`: runs a command here, as if it stood there alone, and records the run.
 
-The command comes first: whatever happens to the recording, it runs, and its output, exit code and
-signals pass through. One line on standard error says so when a run is not recorded.
+The command comes first: it starts before anything is asked of the server, and whatever happens to
+the recording, it runs, and its output, exit code and signals pass through. What the server does
+not hear of at once waits in a spool (see agent/spool.py).
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ import argparse
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.output import KEPT_BYTES_MAX
-from agent.process import TIMED_OUT, Command, Ending
-from agent.run import Outputs, Run
-from cli.arguments import at_least
-from cli.connection import NoTokenError, open_client
-from cli.exec_record import ExecRecord, NotRecordedError, UnfinishedRecordError
+from agent.kept_output import STREAMS, KeptWriter, masker_for
+from agent.kindred import adopt_orphans
+from agent.process import CANCELED, TIMED_OUT, Command, Ending
+from agent.run import Run, ending_document
+from cli.arguments import add_mask_option, at_least
+from cli.exec_record import ExecRecord
+from cli.exec_spool import make_folder
 from cli.home import local_agent_id
 from cli.usage import UsageError
+from domain.ids import EXECUTION, Uuid7, to_text
+
+if TYPE_CHECKING:
+    from agent.client import Client
 
 TIMEOUT_EXIT = 124
 UNKNOWN_EXIT = 125  # nobody saw how it ended: it survived SIGKILL
@@ -55,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=local_agent_id(),
         help="the name to record as who ran it (default: this host's name, %(default)s)",
     )
+    add_mask_option(parser, "the recorded output and command")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,24 +72,69 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "exec needs the command after `--`: cronledger exec --job NAME -- COMMAND ..."
         )
-    # In memory up to what is kept anyway: a slow server must not hold the command back.
-    outputs = Outputs(unsent_max=KEPT_BYTES_MAX)
+    execution_id = _new_id()
+    record = _record(args, execution_id, on_cancel=lambda: running.end(CANCELED))
+    outputs = _writers(record, args.mask)
+    adopt_orphans()
     running = Run(
-        Command(args.command_line, environment=_childs_environment(), callers_files=True),
+        Command(
+            args.command_line, environment=_childs_environment(execution_id), callers_files=True
+        ),
         outputs,
         timeout_seconds=args.timeout,
         copy_to=(1, 2),
+        adopting=True,
+        on_started=_nothing if record is None else record.start,
     )
     _forward_signals(running)
-    record = _record(args, running, outputs)
-    if record is None:
-        outputs.discard()
     ending = running.carry_out()
     if ending.failure_reason == "spawn_failed":
         print(f"cronledger: {ending.error}", file=sys.stderr)
     if record is not None:
-        _finish(record, ending)
+        _finish(record, ending_document(ending, outputs))
     return _exit_code(ending)
+
+
+def _new_id() -> str:
+    # Not of the module `secrets`, which takes long to import.
+    return to_text(EXECUTION, Uuid7(time.time_ns, _random_bits)())
+
+
+def _random_bits(count: int) -> int:
+    return int.from_bytes(os.urandom((count + 7) // 8), "big") >> (-count % 8)
+
+
+def _record(
+    args: argparse.Namespace, execution_id: str, *, on_cancel: Callable[[], None]
+) -> ExecRecord | None:
+    """Return a record with a folder that knows what is about to run; None if there is no place."""
+    try:
+        folder = make_folder(execution_id)
+        record = ExecRecord(folder, _body(args, execution_id), _open_client, on_cancel=on_cancel)
+        record.begin()
+    except OSError as error:
+        _warn(f"this run is not recorded: it cannot be kept: {error}")
+        return None
+    return record
+
+
+def _writers(record: ExecRecord | None, patterns: list[str]) -> tuple[KeptWriter, KeptWriter]:
+    stdout, stderr = (
+        KeptWriter(
+            None if record is None else record.folder.path,
+            name,
+            masker=masker_for((), patterns),
+            on_news=_nothing if record is None else record.watch.tell_news,
+        )
+        for name in STREAMS
+    )
+    return stdout, stderr
+
+
+def _open_client() -> Client:
+    from cli.connection import open_client  # noqa: PLC0415 - not before the command has started
+
+    return open_client()
 
 
 def _forward_signals(running: Run) -> None:
@@ -93,21 +147,13 @@ def _forward_signals(running: Run) -> None:
             signal.signal(number, forward)
 
 
-def _record(args: argparse.Namespace, running: Run, outputs: Outputs) -> ExecRecord | None:
-    """Ask for an execution with our lease on it; None, after a warning, if there is none."""
-    try:
-        record = ExecRecord(open_client(), _body(args), running, outputs)
-        record.open()
-    except (NoTokenError, UsageError, NotRecordedError) as error:
-        _warn(f"this run is not recorded: {error}")
-        return None
-    return record
-
-
-def _body(args: argparse.Namespace) -> dict[str, Any]:
+def _body(args: argparse.Namespace, execution_id: str) -> dict[str, Any]:
+    words = [_text(argument) for argument in args.command_line]
+    masker = masker_for((), args.mask)
     return {
+        "id": execution_id,
         "job_name": _text(args.job),
-        "command": [_text(argument) for argument in args.command_line],
+        "command": words if masker is None else [masker.text(word) for word in words],
         "working_dir": _working_dir(),
         "timeout_seconds": args.timeout,
         "triggered_by": "manual",
@@ -116,8 +162,9 @@ def _body(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _childs_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _OWN_SECRETS}
+def _childs_environment(execution_id: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _OWN_SECRETS}
+    return {**kept, "CRONLEDGER_EXECUTION_ID": execution_id}
 
 
 def _text(argument: str) -> str:
@@ -132,13 +179,29 @@ def _working_dir() -> str | None:
         return None  # it was removed under us, which the command may not mind
 
 
-def _finish(record: ExecRecord, ending: Ending) -> None:
+def _finish(record: ExecRecord, ending: Mapping[str, Any]) -> None:
     try:
-        record.finish(ending)
-    except NotRecordedError as error:
-        _warn(f"this run is not recorded: {error}")
-    except UnfinishedRecordError as error:
-        _warn(f"the end of this run is not recorded: {error}")
+        is_settled = record.finish(ending)
+    except OSError as error:
+        _warn(f"the end of this run is not recorded: it cannot be kept: {error}")
+        return
+    if record.refusal:
+        what = "the end of this run" if record.has_lease else "this run"
+        _warn(f"{what} is not recorded: {record.refusal}")
+    elif not is_settled:
+        _leave_in_spool(record)
+
+
+def _leave_in_spool(record: ExecRecord) -> None:
+    from agent.spool import Spool  # noqa: PLC0415 - seldom needed
+
+    spool = Spool(record.folder.path.parent.parent)
+    # Mail from each run while a server is away would help nobody: nothing is lost.
+    if record.obstacle_lasts or sys.stderr.isatty():
+        _warn(f"this run is not recorded yet, and kept in {spool.path}: {record.obstacle}")
+    dropped = spool.trim()
+    if dropped is not None:
+        _warn(dropped)
 
 
 def _exit_code(ending: Ending) -> int:
@@ -149,3 +212,7 @@ def _exit_code(ending: Ending) -> int:
 
 def _warn(sentence: str) -> None:
     print(f"cronledger: {' '.join(sentence.split())}", file=sys.stderr)
+
+
+def _nothing() -> None:
+    pass

@@ -1,152 +1,285 @@
-"""The record of one `exec`: asked for before the command starts, and if need be while it runs."""
+"""The record of one `exec`: kept in a spool from the start on, and told to the server meanwhile.
+
+What speaks HTTP is imported in the background: it takes longer to import than `exec` may take.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import threading
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from agent.backoff import Backoff
-from agent.client import Client, Problem, Unreachable
-from agent.lease import EXECUTIONS, Lease
-from agent.process import CANCELED, Ending
-from agent.recording import Recording
-from agent.run import Outputs, Run
+from agent.run_folder import ENDING, LEASE, RUN, RunFolder
+from cli.exec_spool import spool_paths
+from cli.home import default_home, server_url
+from cli.usage import UsageError
 
+if TYPE_CHECKING:
+    from agent.backlog import Backlog
+    from agent.client import Client
+    from agent.delivery import Delivery, Verdict
+    from agent.lease import Lease
+
+FINISH_SECONDS = 1.0
 CREATE_SECONDS = 5.0
-FINISH_SECONDS = 10.0
-_SERVER_ERROR = 500
+CONNECT_SECONDS = 5.0
+AWAY_SECONDS = 0.2
 
 
-class NotRecordedError(Exception):
-    """This run has no record and gets none; the message says why."""
+class InProcess:
+    """Tells the sender of what the command under the same roof does."""
 
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._news = False
+        self._over = False
 
-class UnfinishedRecordError(Exception):
-    """This run has a record, whose end the server did not take; the message says why."""
+    @property
+    def over(self) -> bool:
+        """True when the command has ended, and its end is written down."""
+        return self._over
+
+    def wait(self, seconds: float | None, *, for_news: bool) -> None:
+        """Wait until it is over, for a time, or also for news of more output."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or (for_news and self._news), seconds)
+            self._news = False
+
+    def tell_news(self) -> None:
+        """Say that there is more output."""
+        with self._changed:
+            self._news = True
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Say that it is over."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
 
 
 class ExecRecord:
-    """An execution that is created with our lease on it, and its recording.
+    """What the server is told of a run, in threads that never hold up the command.
 
-    If the answer to the create is lost, the execution may be there all the same, and would be
-    held for lost while its command does well. So the create is repeated, with the key that
-    makes it the same one, until its answer comes or the caller has waited long enough.
+    The execution has an id of our making, so that the create may be repeated; what is not told
+    when our caller has waited long enough stays in the spool, for whoever delivers that next.
+
+    Attributes:
+        folder: What is kept of the run.
+        watch: Is to be told of the command's output.
+        refusal: Why the server will never take it, if it is so.
+        obstacle: Why the server has not heard of it yet, or not to its end.
+        obstacle_lasts: It is not one that passes by itself.
+        has_lease: The server knows that it has begun.
     """
 
     def __init__(
-        self, client: Client, body: Mapping[str, Any], running: Run, outputs: Outputs
+        self,
+        folder: RunFolder,
+        create: Mapping[str, Any],
+        open_client: Callable[[], Client],
+        *,
+        on_cancel: Callable[[], None],
     ) -> None:
-        self._client = client
-        self._body = body
-        self._running = running
-        self._outputs = outputs
-        self._key = os.urandom(16).hex()
-        self._recording: Recording | None = None
-        self._repeating: threading.Thread | None = None
-        self._over = threading.Event()
-        self._sentence = ""
+        """Prepare a record; `open_client` raises an exception with a sentence if it cannot."""
+        self.folder = folder
+        self._create = create
+        self._open_client = open_client
+        self._on_cancel = on_cancel
+        self._changed = threading.Condition()
+        self._given_up = threading.Event()
+        self._client: Client | None = None
+        self._delivery: Delivery | None = None
+        self._backlog: Backlog | None = None
+        self._threads_left = 0
+        self._is_away = False
+        self._settled = False
+        self.watch = InProcess()
+        self.refusal = ""
+        self.obstacle = "the server has not answered in time"
+        self.obstacle_lasts = False
+        self.has_lease = False
 
-    def open(self) -> None:
-        """Ask for the record; returns as soon as the command may start.
+    def begin(self) -> None:
+        """Write down what is about to run. Raises OSError."""
+        run = {"create": self._create, "started_at": time.time()}
+        # Made durable in the background: the command does not wait for a disk.
+        self.folder.write(RUN, run, durable=False)
 
-        Raises:
-            NotRecordedError: There is none, for certain.
+    def start(self) -> None:
+        """Begin to tell, now that the command has started."""
+        self._start_thread(self._tell)
+
+    def finish(self, ending: Mapping[str, Any]) -> bool:
+        """Write down the end, and wait a moment for the server to take it; True if it is settled.
+
+        Else all of it is durable in the spool.
         """
-        try:
-            self._attach(self._ask())
-        except (Unreachable, Problem) as error:
-            if not _may_be_there(error):
-                raise NotRecordedError(str(error)) from error
-            self._sentence = str(error)
-            self._repeating = threading.Thread(target=self._repeat, name="create", daemon=True)
-            self._repeating.start()
+        self.folder.write(ENDING, ending, durable=False)
+        self.watch.finish()
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_away or self._threads_left == 0, FINISH_SECONDS)
+        self._given_up.set()
+        if self._client is not None:
+            self._client.abort()
+        if self._delivery is not None:
+            self._delivery.give_up()
+        if self._backlog is not None:
+            self._backlog.stop()
+        # It may be settled at this very moment: whoever is first under the lock is right.
+        with self._changed:
+            if not self._settled:
+                self.folder.sync()
+            return self._settled
 
-    def finish(self, ending: Ending) -> None:
-        """Deliver the rest; our caller waits for the exit code, so this takes a bounded time.
-
-        Raises:
-            NotRecordedError: There is no record.
-            UnfinishedRecordError: It lacks its end.
-        """
-        timer = threading.Timer(FINISH_SECONDS, self._give_up)
-        timer.daemon = True
-        timer.start()
-        if self._repeating is not None:
-            self._repeating.join()
-        if self._recording is None:
-            raise NotRecordedError(self._sentence)
-        sentence = self._recording.finish(ending)
-        if sentence is not None:
-            raise UnfinishedRecordError(sentence)
-
-    def _ask(self) -> Lease:
-        answer = self._client.post(
-            EXECUTIONS,
-            self._body,
-            headers={"Idempotency-Key": self._key},
-            answer_seconds=CREATE_SECONDS,
-        )
-        try:
-            return Lease.from_answer(answer.json())
-        except (Unreachable, LookupError, TypeError, AttributeError) as error:
-            raise NotRecordedError(
-                f"the answer of {self._client.url} is not one of Cronledger"
-            ) from error
-
-    def _repeat(self) -> None:
-        backoff = Backoff()
-        delay = backoff.next_delay()
-        while not self._over.wait(delay):
+    def _start_thread(self, work: Callable[[], None]) -> None:
+        def do() -> None:
             try:
-                lease = self._ask()
+                work()
+            except OSError as error:  # of the disk: those of the network are Unreachable
+                self._note_obstacle(str(error), lasts=True)
+            finally:
+                with self._changed:
+                    self._threads_left -= 1
+                    self._changed.notify_all()
+
+        with self._changed:
+            self._threads_left += 1
+        threading.Thread(target=do, daemon=True).start()
+
+    def _tell(self) -> None:
+        from agent.client import InvalidUrlError  # noqa: PLC0415 - see above
+        from cli.connection import NoTokenError  # noqa: PLC0415
+
+        self.folder.sync()
+        # At this point a crash of the machine leaves something to tell of.
+        if not self._is_there() and self._given_up.wait(AWAY_SECONDS):
+            return
+        try:
+            self._client = self._open_client()
+        except (NoTokenError, UsageError, InvalidUrlError) as error:
+            self._note_obstacle(str(error), lasts=True)
+            return
+        lease = self._ask_for_lease(self._client)
+        if lease is not None:
+            if self._spools_with_others():
+                self._start_thread(self._deliver_backlog)
+            self._deliver(lease, self._client)
+
+    def _is_there(self) -> bool:
+        """Look whether the server can be reached at all: cheap, and all that is needed if not."""
+        url = server_url(default_home())
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            if parts.hostname:
+                socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+        except OSError as error:
+            sentence = f"{url} cannot be reached: {error.strerror or error}"
+            self._note_obstacle(sentence, away=True)
+            return False
+        except ValueError:
+            pass  # it is no address, of which we shall be told
+        return True
+
+    def _ask_for_lease(self, client: Client) -> Lease | None:
+        """Create the execution, as often as it takes; None if there is nothing to deliver under."""
+        from agent.backoff import Backoff  # noqa: PLC0415
+        from agent.client import NotCronledger, Problem, Unreachable  # noqa: PLC0415
+        from agent.delivery import REFUSED, verdict_on  # noqa: PLC0415
+        from agent.lease import create  # noqa: PLC0415
+
+        backoff = Backoff()
+        while not self._given_up.is_set():
+            try:
+                lease = create(client, self._create, CREATE_SECONDS)
             except Unreachable as error:
+                is_other = isinstance(error, NotCronledger)
+                self._note_obstacle(str(error), lasts=is_other, away=not error.sent)
                 delay = backoff.next_delay()
-                if not self._over.is_set():  # else it is we who cut it
-                    self._sentence = str(error)
             except Problem as problem:
                 delay = backoff.next_delay(problem.retry_after)
-                self._sentence = str(problem)
+                verdict = verdict_on(problem)
                 if not problem.passing:
-                    break
-            except NotRecordedError as error:
-                self._sentence = str(error)
-                break
+                    self._note_obstacle(verdict.sentence, lasts=True)
+                    if verdict.kind == REFUSED:
+                        self._settle(verdict)
+                    return None
+                self._note_obstacle(verdict.sentence)
             else:
-                self._attach(lease)
-                return
-        self._outputs.discard()
+                self._is_away, self.has_lease = False, True
+                self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
+                return lease
+            self._given_up.wait(delay)
+        return None
 
-    def _attach(self, lease: Lease) -> None:
-        recording = Recording(
+    def _deliver(self, lease: Lease, client: Client) -> None:
+        from agent.delivery import UNFINISHED, Delivery, Outputs  # noqa: PLC0415
+
+        self._delivery = Delivery(
             lease,
-            self._client,
-            self._outputs,
-            on_cancel=lambda: self._running.end(CANCELED),
-            on_lease_lost=_ignore,  # the command is the caller's, not the ledger's
-            log=_ignore_line,
+            client,
+            Outputs(self.folder.path),
+            watch=self.watch,
+            ending=lambda: self.folder.read(ENDING) or {},
+            on_cancel=self._on_cancel,
+            on_lease_lost=_nothing,  # the command is the caller's, not the ledger's
+            log=_nothing,
         )
-        recording.start()
-        self._recording = recording
-        if self._over.is_set():  # `_give_up` may have come before there was a recording
-            recording.give_up()
+        if self._given_up.is_set():  # that may have come before there was a delivery
+            self._delivery.give_up()
+        verdict = self._delivery.carry_out()
+        if verdict.kind == UNFINISHED:
+            self._note_obstacle(verdict.sentence)
+        else:
+            self._settle(verdict)
 
-    def _give_up(self) -> None:
-        self._over.set()
-        self._client.abort()
-        if self._recording is not None:
-            self._recording.give_up()
+    def _deliver_backlog(self) -> None:
+        """Deliver what earlier runs have left, while ours goes on."""
+        from agent.backlog import Backlog  # noqa: PLC0415
+        from agent.spool import Spool  # noqa: PLC0415
+
+        assert self._client is not None  # noqa: S101 - it has just been used
+        for path in self._spools_with_others():
+            self._backlog = Backlog(Spool(path), self._client.sibling(), _nothing)
+            if self._given_up.is_set():
+                return
+            self._backlog.carry_out()
+
+    def _spools_with_others(self) -> list[Path]:
+        """Return the spools in which more waits than our own run."""
+        found = []
+        for path in spool_paths():
+            try:
+                count = len(os.listdir(path / "runs"))  # noqa: PTH208 - names are enough
+            except OSError:
+                continue  # there is none, or not for us
+            if count > (path == self.folder.path.parent.parent):
+                found.append(path)
+        return found
+
+    def _settle(self, verdict: Verdict) -> None:
+        from agent.delivery import REFUSED, settle  # noqa: PLC0415
+
+        with self._changed:
+            if verdict.kind == REFUSED:
+                self.refusal = verdict.sentence
+            settle(self.folder, verdict)
+            self._settled = True
+
+    def _note_obstacle(self, sentence: str, *, lasts: bool = False, away: bool = False) -> None:
+        with self._changed:
+            if self._given_up.is_set():
+                return  # it is we who cut it
+            self.obstacle, self.obstacle_lasts = sentence, lasts
+            self._is_away = away
+            self._changed.notify_all()
 
 
-def _may_be_there(error: Unreachable | Problem) -> bool:
-    """True if what was asked for may have been done: no answer, or a broken server's."""
-    return error.sent if isinstance(error, Unreachable) else error.status >= _SERVER_ERROR
-
-
-def _ignore() -> None:
-    pass
-
-
-def _ignore_line(_line: str) -> None:
+def _nothing(*_arguments: object) -> None:
     pass

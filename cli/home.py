@@ -33,14 +33,17 @@ def server_url(home: Path) -> str:
     configured = os.environ.get("CRONLEDGER_URL")
     if configured:
         return configured
+    default = f"http://127.0.0.1:{os.environ.get('CRONLEDGER_PORT') or DEFAULT_PORT}"
+    return running_server_url(home) or default
+
+
+def running_server_url(home: Path) -> str | None:
+    """Return what a running server left in the home; None if none runs, or is just starting."""
     try:
-        written = json.loads((home / SERVER_FILE).read_bytes())
-        url = written["url"]
+        url = json.loads((home / SERVER_FILE).read_bytes())["url"]
     except (OSError, ValueError, TypeError, KeyError):
-        url = None  # no server runs here, or it is just being started
-    if isinstance(url, str):
-        return url
-    return f"http://127.0.0.1:{os.environ.get('CRONLEDGER_PORT') or DEFAULT_PORT}"
+        return None
+    return url if isinstance(url, str) else None
 
 
 def local_agent_id() -> str:
@@ -53,6 +56,11 @@ def find_token(home: Path, file_name: str) -> str | None:
     configured = os.environ.get("CRONLEDGER_TOKEN")
     if configured:
         return configured.strip()
+    return stored_token(home, file_name)
+
+
+def stored_token(home: Path, file_name: str) -> str | None:
+    """Return what the named file of the home holds, else None."""
     try:
         return (home / file_name).read_text().strip() or None
     except (OSError, ValueError):

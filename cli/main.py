@@ -22,8 +22,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cli.usage import UsageError
 
@@ -32,8 +32,7 @@ INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
 
 
-@dataclass(frozen=True)
-class Subcommand:
+class Subcommand(NamedTuple):
     """One line of `cronledger --help`, and the module that does it."""
 
     name: str
@@ -105,6 +104,7 @@ def _dispatch(arguments: list[str]) -> int:
         prog=f"cronledger {chosen.name}",
         description=chosen.help[0].upper() + chosen.help[1:] + ".",
         allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     module.configure(parser)
     options = arguments[1:]
@@ -126,6 +126,17 @@ def _is_here(command: Subcommand) -> bool:
     from importlib.util import find_spec  # noqa: PLC0415 - only here
 
     return find_spec(command.module) is not None
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Asks for the terminal's width by itself: argparse imports compression libraries for that."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
+        except (OSError, ValueError):
+            columns = 0
+        super().__init__(prog, width=(columns or 80) - 2)
 
 
 def _without_command(arguments: list[str]) -> int:

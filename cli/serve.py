@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from cli.arguments import at_least
 from cli.home import default_home
 
 
@@ -34,6 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-agent", action="store_true", help="also run a local agent, as a process of its own"
     )
+    parser.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        type=at_least(0),
+        default=0,
+        help="how long the local agent's commands may go on at a stop (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     given = {
         name: value
         for name, value in vars(args).items()
-        if name not in {"home", "with_agent"} and value is not None
+        if name not in {"home", "with_agent", "drain"} and value is not None
     }
     try:
         settings = load(args.home or default_home(), **given)
-        return serve(settings, with_agent=args.with_agent)
+        return serve(settings, with_agent=args.with_agent, drain_seconds=args.drain)
     except (SettingsError, NotReady, WrongKey, HistoryLost, EmbeddedError, OSError) as error:
         print(f"cronledger: {error}", file=sys.stderr)
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:

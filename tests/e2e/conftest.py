@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import invariants
-from tests.support.agents import AgentProcess, running_agent
+from tests.support.agents import AgentProcess, running_agent, runs_of
+from tests.support.calls import eventually, fresh
 from tests.support.embedded import open_folder
 from tests.support.server import ServerProcess, running_server
 from tests.support.tokens import owner_conninfo
@@ -16,7 +17,7 @@ from tests.support.tokens import owner_conninfo
 QUICK = {
     "CRONLEDGER_LEASE_SECONDS": "3",
     "CRONLEDGER_HEARTBEAT_SECONDS": "1",
-    "CRONLEDGER_TIMEOUT_GRACE_SECONDS": "1",
+    "CRONLEDGER_TIMEOUT_GRACE_SECONDS": "2",
     "CRONLEDGER_CANCEL_SECONDS": "3",
     "CRONLEDGER_SWEEP_SECONDS": "0.1",
 }
@@ -58,3 +59,19 @@ def top() -> Iterator[Path]:
     """An empty folder that commands and servers of other users can enter."""
     with open_folder() as path:
         yield path
+
+
+@pytest.fixture
+def agent_id(quick: ServerProcess) -> Iterator[str]:
+    """A name for one agent after the other; in the end, none has left anything behind."""
+    name = fresh("agent")
+    yield name
+    eventually(lambda: not runs_of(quick, name), "every run is settled")
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """The choices of this run; the seed is shown if the test fails, and with -s."""
+    seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"SOAK_SEED={seed}")  # noqa: T201 - to repeat it
+    return random.Random(seed)  # noqa: S311 - a test's choices

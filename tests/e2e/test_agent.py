@@ -14,11 +14,12 @@ from tests.support import invariants
 from tests.support.agents import (
     AgentProcess,
     end_orphan,
+    first_line,
     is_alive,
     running_agent,
     until_gone,
 )
-from tests.support.calls import Api, eventually, fresh
+from tests.support.calls import eventually, fresh
 from tests.support.server import ServerProcess, running_server
 from tests.support.tokens import owner_conninfo
 
@@ -39,11 +40,6 @@ def ran(quick: ServerProcess, agent: AgentProcess, command: Any, **fields: Any) 
 def python(program: str) -> list[str]:
     """A command that runs a Python program."""
     return [sys.executable, "-c", program]
-
-
-def first_line(api: Api, execution: str) -> str:
-    """Wait for the first line that a running command writes."""
-    return str(api.until(execution, lambda seen: "\n" in seen["output"])["output"].split("\n")[0])
 
 
 # ------------------------------------------------------------------------------------------ endings
@@ -255,20 +251,25 @@ def test_an_agent_that_is_stopped_ends_its_commands_and_says_so(quick: ServerPro
     assert not is_alive(pid)
 
 
-def test_a_paused_agent_learns_that_its_lease_is_lost(quick: ServerProcess) -> None:
-    """The zombie is refused: it ends the command, and its true outcome is kept as late."""
-    api = quick.api
+def test_a_paused_agents_command_goes_on_and_its_truth_is_kept(
+    quick: ServerProcess, top: Path
+) -> None:
+    """The zombie cannot change the status; its command ends as it ends, which is shown as late."""
+    api, go = quick.api, top / "go"
     with running_agent(quick) as zombie:
-        made = begin(quick, zombie, "echo $$; exec sleep 60")
-        pid = int(first_line(api, made))
+        command = f"echo up; until [ -e {shlex.quote(str(go))} ]; do sleep 0.02; done; exit 7"
+        made = begin(quick, zombie, command)
+        first_line(api, made)
         zombie.pause()
         lost = api.until_ended(made)
         assert lost["failure_reason"] == "agent_lost"
         zombie.resume()
-        until_gone(pid)
+        eventually(lambda: "heartbeat refused" in zombie.stderr, "the refusal")
+        assert api.one(made)["late_outcome"] is None
+        go.touch()
         found = api.until(made, lambda seen: seen["late_outcome"])
     assert (found["status"], found["failure_reason"]) == ("failed", "agent_lost")
-    assert found["late_outcome"]["exit_code"] == 143
+    assert found["late_outcome"]["exit_code"] == 7
 
 
 def test_a_restart_longer_than_a_lease_loses_nothing(top: Path) -> None:

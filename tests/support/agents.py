@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.support.calls import SECONDS, eventually, fresh
+from tests.support.calls import SECONDS, Api, eventually, fresh
 from tests.support.embedded import REPOSITORY
 from tests.support.server import ServerProcess
 
@@ -17,11 +18,18 @@ class AgentProcess:
     """`cronledger agent`, told where its server is; it ends with `stop` or `kill`."""
 
     def __init__(
-        self, server: ServerProcess, log: Path, agent_id: str, kill_grace: float, url: str
+        self,
+        server: ServerProcess,
+        log: Path,
+        agent_id: str,
+        kill_grace: float,
+        *options: str,
+        url: str | None = None,
     ) -> None:
         self.agent_id = agent_id
         self._log = log
         words = ["--agent-id", agent_id, "--kill-grace", str(kill_grace), "--concurrency", "4"]
+        words += options
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", "agent", *words],
@@ -29,7 +37,7 @@ class AgentProcess:
                 stderr=stderr,
                 cwd=REPOSITORY,
                 env=server.environment()
-                | {"CRONLEDGER_URL": url, "CRONLEDGER_TOKEN": server.admin_token},
+                | {"CRONLEDGER_URL": url or server.url, "CRONLEDGER_TOKEN": server.admin_token},
                 start_new_session=True,
             )
 
@@ -38,13 +46,26 @@ class AgentProcess:
         """What it has said."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def ask_to_stop(self) -> None:
+        """Ask it to stop."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 2 * SECONDS) -> int:
+        """Wait for its end, and return its exit code."""
+        return self._process.wait(seconds)
+
     def stop(self) -> int:
         """Ask it to stop, wait, and return its exit code."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(2 * SECONDS)
+        self.ask_to_stop()
+        return self.wait()
 
     def kill(self) -> None:
-        """Kill it, as a crash would; its commands are left to themselves."""
+        """Kill it, as a crash would; its commands go on under their supervisors."""
         self._process.kill()
         self._process.wait(SECONDS)
 
@@ -60,16 +81,15 @@ class AgentProcess:
 @contextlib.contextmanager
 def running_agent(
     server: ServerProcess,
-    *,
+    *options: str,
     agent_id: str | None = None,
     kill_grace: float = 0.5,
     url: str | None = None,
 ) -> Iterator[AgentProcess]:
     """Run an agent, which may have another `url` for its server, and end it if the test has not."""
     name = agent_id or fresh("agent")
-    agent = AgentProcess(
-        server, server.home.with_name(f"{name}.log"), name, kill_grace, url or server.url
-    )
+    log = server.home.with_name(f"{name}.log")
+    agent = AgentProcess(server, log, name, kill_grace, *options, url=url)
     try:
         yield agent
     finally:
@@ -113,3 +133,19 @@ def end_orphan(pid: int) -> None:
     """Kill a command that lost its agent."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def begin(api: Api, agent_id: str, command: Any, **fields: Any) -> str:
+    """Create an execution for an agent; return its id."""
+    return str(api.create(command=command, pinned_agent_id=agent_id, **fields)["id"])
+
+
+def first_line(api: Api, execution: str) -> str:
+    """Wait for the first line that a running command writes."""
+    return str(api.until(execution, lambda seen: "\n" in seen["output"])["output"].split("\n")[0])
+
+
+def runs_of(server: ServerProcess, agent_id: str) -> list[Path]:
+    """The folders of runs that an agent has not settled."""
+    folder = server.home / "agent" / agent_id / "runs"
+    return sorted(folder.iterdir()) if folder.is_dir() else []

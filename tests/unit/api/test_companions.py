@@ -34,7 +34,9 @@ class Database:
 
 
 def companions(home: Path, database: Database) -> server._Companions:
-    return server._Companions(load(home, {}), cast("EmbeddedServer", database), with_agent=False)
+    return server._Companions(
+        load(home, {}), cast("EmbeddedServer", database), with_agent=False, drain_seconds=0
+    )
 
 
 def test_the_watch_over_the_database_survives_a_surprise(

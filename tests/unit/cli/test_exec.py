@@ -1,14 +1,19 @@
 """Rules of `cronledger exec`, as a real process around real commands."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from agent.recovery import end_stray
+from tests.support.calls import eventually
 from tests.support.fake_server import (
     DROP_AFTER,
     DROP_BEFORE,
@@ -27,6 +32,14 @@ DEADLINE_SECONDS = 20
 def server() -> Iterator[FakeServer]:
     with serving() as fake:
         yield fake
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home, and with it a spool, of this test alone."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("CRONLEDGER_HOME", str(path))
+    return path
 
 
 def popen(url: str, *arguments: str, more: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -66,7 +79,11 @@ def test_a_run_is_recorded_and_passes_through(server: FakeServer) -> None:
     assert execution.config["claim"]["agent_id"]
     assert execution.config["triggered_by"] == "manual"
     assert execution.config["timeout_seconds"] is None
-    assert server.seen("create")[0].headers["idempotency-key"]
+    assert server.seen("create")[0].json()["claim"] == {
+        "agent_id": execution.config["claim"]["agent_id"]
+    }
+    assert "ended_at" not in execution.report
+    assert execution.id.startswith("exec_")
 
 
 def test_the_command_keeps_its_own_dashes(server: FakeServer) -> None:
@@ -136,34 +153,64 @@ def test_a_lost_lease_does_not_end_the_command(server: FakeServer) -> None:
     assert err == b"cronledger: the end of this run is not recorded: the lease is gone\n"
 
 
-def test_an_unreachable_server_does_not_stop_the_command() -> None:
-    """The command runs at once; one line says that it is not recorded, and why."""
+def kept(home: Path) -> list[Path]:
+    """What waits in the spool."""
+    return sorted((home / "spool" / "runs").iterdir())
+
+
+def test_an_unreachable_server_neither_stops_the_command_nor_shows(home: Path) -> None:
+    """The command runs at once and as if alone; its record waits in the spool."""
     code, out, err = run("http://127.0.0.1:1", "--", "/bin/sh", "-c", "echo done; exit 5")
+    assert (code, out, err) == (5, b"done\n", b"")
+    (folder,) = kept(home)
+    assert (folder / "stdout.0").read_bytes() == b"done\n"
+    assert json.loads((folder / "ending.json").read_bytes())["exit_code"] == 5
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "fault", [problem(400, "validation_error", "job_name is too long"), problem(422, "x", "no")]
+)
+def test_a_refusal_does_not_stop_the_command(
+    server: FakeServer, home: Path, fault: tuple[int, dict[str, object]]
+) -> None:
+    """The command runs, the reason is one line, and the record is set aside for people."""
+    server.fail("create", fault)
+    code, out, err = run(server.url, "--", "/bin/sh", "-c", "echo done; exit 5")
     assert (code, out) == (5, b"done\n")
-    assert err.startswith(b"cronledger: this run is not recorded: http://127.0.0.1:1 cannot be")
-    assert err.count(b"\n") == 1
+    assert err.decode() == f"cronledger: this run is not recorded: {fault[1]['detail']}\n"
+    assert kept(home) == []
+    (folder,) = (home / "spool" / "refused").iterdir()
+    assert json.loads((folder / "reason.json").read_bytes()) == {"reason": fault[1]["detail"]}
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        problem(400, "validation_error", "job_name is too long"),
         problem(401, "invalid_token", "the access token is not known"),
-        problem(429, "too_many_requests", "not so often"),
         (200, b"<html>not ours"),
         (201, {"strange": True}),
         (201, {"execution": 1, "lease": []}),
     ],
 )
-def test_a_refusal_does_not_stop_the_command(
-    server: FakeServer, fault: str | tuple[int, dict[str, object] | bytes]
+def test_what_is_wrong_with_the_configuration_is_told_once(
+    server: FakeServer, home: Path, fault: tuple[int, dict[str, object] | bytes]
 ) -> None:
-    """Whatever the server says, the command runs, and the reason is one line."""
-    server.fail("create", fault)
+    """A wrong token or address does not pass by itself: one line says so; the record is kept."""
+    server.fail("create", *[fault] * 20)
     code, out, err = run(server.url, "--", "/bin/sh", "-c", "echo done; exit 5")
     assert (code, out) == (5, b"done\n")
-    assert err.startswith(b"cronledger: this run is not recorded: ")
+    assert err.startswith(b"cronledger: this run is not recorded yet, and kept in ")
     assert err.count(b"\n") == 1
+    assert len(kept(home)) == 1
+
+
+def test_no_token_is_told_once(server: FakeServer, home: Path) -> None:
+    """Without a token the command runs too, and the record is kept."""
+    with popen(server.url, "--", "/bin/sh", "-c", "exit 5", more={"CRONLEDGER_TOKEN": ""}) as one:
+        _, err = one.communicate(timeout=DEADLINE_SECONDS)
+    assert (one.returncode, err.count(b"\n"), len(kept(home))) == (5, 1, 1)
+    assert b"no access token" in err
 
 
 @pytest.mark.parametrize(
@@ -172,7 +219,7 @@ def test_a_refusal_does_not_stop_the_command(
 def test_a_create_without_a_clear_answer_is_repeated_while_the_command_runs(
     server: FakeServer, fault: str | tuple[int, dict[str, object] | bytes | None]
 ) -> None:
-    """The same key, so that there is one execution; what was written before it is in there."""
+    """The same id, so that there is one execution; what was written before it is in there."""
     server.fail("create", fault, fault)
     line = "echo early; read answer; exit 5"
     with popen(server.url, "--", "/bin/sh", "-c", line) as process:
@@ -180,14 +227,7 @@ def test_a_create_without_a_clear_answer_is_repeated_while_the_command_runs(
         out, err = process.communicate(b"go\n", timeout=DEADLINE_SECONDS)
     assert (process.returncode, out, err) == (5, b"early\n", b"")
     assert (only(server).stdout.data, only(server).report["exit_code"]) == (b"early\n", 5)
-    assert len({request.headers["idempotency-key"] for request in server.seen("create")}) == 1
-
-
-def test_a_create_is_repeated_for_a_bounded_time_after_the_command(server: FakeServer) -> None:
-    """A command that is over before the create is answered is recorded all the same."""
-    server.fail("create", DROP_AFTER, DROP_AFTER)
-    assert run(server.url, "--", "/bin/sh", "-c", "echo done; exit 5") == (5, b"done\n", b"")
-    assert (only(server).stdout.data, only(server).report["exit_code"]) == (b"done\n", 5)
+    assert len({request.json()["id"] for request in server.seen("create")}) == 1
 
 
 def test_a_refused_repetition_says_that_the_run_is_not_recorded(server: FakeServer) -> None:
@@ -196,6 +236,69 @@ def test_a_refused_repetition_says_that_the_run_is_not_recorded(server: FakeServ
     code, out, err = run(server.url, "--", "/bin/sh", "-c", "echo done; exit 5")
     assert (code, out) == (5, b"done\n")
     assert err == b"cronledger: this run is not recorded: job_name is too long\n"
+
+
+def test_the_next_exec_delivers_what_was_kept_in_order_and_once(
+    server: FakeServer, home: Path
+) -> None:
+    """Two runs without a server, then one with it: all three are told, when they really were."""
+    # given
+    before = time.time()
+    for number in (1, 2):
+        run("http://127.0.0.1:1", "--", "/bin/sh", "-c", f"echo {number}; exit {number}")
+    first, second = (folder.name for folder in kept(home))
+    after = time.time()
+    # when
+    deliver_by_another(server, second)
+    run(server.url, "--", "true")
+    # then
+    told = [request.json()["id"] for request in server.seen("create")]
+    assert [one for one in told if one in (first, second)] == [first, second]
+    for one, code in ((server.executions[first], 1), (server.executions[second], 2)):
+        assert (one.report["exit_code"], one.stdout.data) == (code, b"%d\n" % code)
+        started, ended = one.config["claim"]["started_at"], one.report["ended_at"]
+        assert before - 0.001 <= seconds(started) <= seconds(ended) <= after + 0.001
+        assert len(one.reports) == 1
+    assert kept(home) == []
+
+
+def deliver_by_another(server: FakeServer, last: str) -> None:
+    """Run another exec, until it has delivered what was kept up to this run."""
+    with popen(server.url, "--", "/bin/sh", "-c", "read answer") as process:
+        server.wait_for(lambda: last in server.executions and server.executions[last].reports)
+        process.communicate(b"go\n", timeout=DEADLINE_SECONDS)
+
+
+def seconds(moment: str) -> float:
+    """The Unix time of an RFC 3339 time."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def test_an_older_server_gets_what_it_knows(server: FakeServer, home: Path) -> None:
+    """A server that does not know when a late run was gets it all the same."""
+    run("http://127.0.0.1:1", "--", "true")
+    (late,) = (folder.name for folder in kept(home))
+    server.unknown_fields = {"claim.started_at", "ended_at"}
+    deliver_by_another(server, late)
+    assert "started_at" not in server.executions[late].config["claim"]
+    assert server.executions[late].report["exit_code"] == 0
+
+
+def test_a_run_whose_exec_was_killed_is_told_as_unseen(server: FakeServer, home: Path) -> None:
+    """Nobody saw its end, and nobody claims to have; its output is there."""
+    line = "echo up; exec sleep 60"
+    with popen("http://127.0.0.1:1", "--", "/bin/sh", "-c", line) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        (killed,) = (folder.name for folder in kept(home))
+        eventually((kept(home)[0] / "stdout.0").exists, "its output")
+        process.kill()
+        end_stray(killed, 0)
+    deliver_by_another(server, killed)
+    report = server.executions[killed].report
+    assert (report["outcome"], report["exit_code"]) == ("exited", None)
+    assert report["error"] == "nobody saw how the command ended: exec was killed"
+    assert server.executions[killed].stdout.data == b"up\n"
 
 
 def test_the_command_does_not_get_what_opens_the_ledger(server: FakeServer) -> None:

@@ -1,0 +1,89 @@
+"""Runs of `exec` that the server has not heard of yet, or not to their end: kept, and bounded.
+
+They are delivered by one deliverer at a time (see backlog.py). What the server refuses is set aside
+with its reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.run_folder import REFUSED, RunFolder, folders_in, lock_file
+
+RUNS_MAX = 10_000
+BYTES_MAX = 1024 * 1024 * 1024
+_RUNS = "runs"
+_LOCK = "delivery"
+
+
+class Spool:
+    """A folder of runs that wait for their delivery."""
+
+    def __init__(self, path: Path, *, runs_max: int = RUNS_MAX, bytes_max: int = BYTES_MAX) -> None:
+        self.path = path
+        self.runs = path / _RUNS
+        self._runs_max = runs_max
+        self._bytes_max = bytes_max
+
+    def waiting(self) -> Iterator[RunFolder]:
+        """Yield the runs that are over, oldest first."""
+        for folder in folders_in(self.runs):
+            if not folder.is_running() and folder.path.is_dir():
+                yield folder
+
+    def lock(self) -> int | None:
+        """Become the one who delivers; None if somebody else does, or if there is nothing."""
+        if not self.runs.is_dir():
+            return None
+        with contextlib.suppress(OSError):
+            return lock_file(self.path / _LOCK)
+        return None
+
+    def trim(self) -> str | None:
+        """Keep it within its bounds; return what had to go, if anything did.
+
+        The oldest output goes first: that a run happened, and how it ended, weighs more.
+        """
+        folders = folders_in(self.runs) + folders_in(self.path / REFUSED)
+        folders.sort(key=lambda folder: folder.execution_id)
+        gone = 0
+        for folder in folders[: max(0, len(folders) - self._runs_max)]:
+            gone += self._drop(folder, whole=True)
+        sizes = [(folder, _bytes_in(folder)) for folder in folders]
+        total = sum(size for _, size in sizes)
+        for folder, size in sizes:
+            if total <= self._bytes_max:
+                break
+            if size > 0:
+                gone += self._drop(folder, whole=False)
+                total -= size
+        if gone == 0:
+            return None
+        return f"{self.path} is full: {gone} of its oldest runs or their output were dropped"
+
+    def _drop(self, folder: RunFolder, *, whole: bool) -> int:
+        if folder.is_running():
+            return 0
+        with contextlib.suppress(OSError):
+            if whole:
+                folder.remove()
+            for path in _output_of(folder):
+                path.unlink()
+        return 1
+
+
+def _output_of(folder: RunFolder) -> list[Path]:
+    try:
+        return [path for path in folder.path.iterdir() if path.suffix[1:].isdecimal()]
+    except OSError:
+        return []
+
+
+def _bytes_in(folder: RunFolder) -> int:
+    total = 0
+    for path in _output_of(folder):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
