@@ -33,6 +33,8 @@ class Settings(NamedTuple):
         claim_id_seconds: How long one claim is repeated to a server that answers with 5xx.
         user: Who runs the commands, if not we ourselves.
         mask_patterns: What is masked in output, beside the secrets of each execution.
+        labels: What this agent has, for executions that ask for it.
+        version: Which Cronledger this is, for those who look at the agents.
     """
 
     agent_id: str
@@ -45,6 +47,8 @@ class Settings(NamedTuple):
     claim_id_seconds: float = CLAIM_ID_SECONDS
     user: str | None = None
     mask_patterns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    version: str | None = None
 
 
 class Assignment(NamedTuple):

@@ -22,7 +22,6 @@ ANSWER_SECONDS = 30.0
 _TOO_MANY_REQUESTS = 429
 _REQUEST_TIMEOUT = 408
 _SERVER_ERROR = 500
-_UNKNOWN_FIELD = "is not a field of this request"
 _SUCCESS = range(200, 300)
 
 
@@ -79,17 +78,6 @@ class Problem(Exception):
             _TOO_MANY_REQUESTS,
             _REQUEST_TIMEOUT,
         }
-
-    @property
-    def unknown_fields(self) -> list[str]:
-        """The members of our request that the server does not know, being older than we are."""
-        error = self.members.get("error")
-        details = error.get("details") if isinstance(error, dict) else None
-        return [
-            str(detail.get("field"))
-            for detail in details or ()
-            if isinstance(detail, dict) and detail.get("message") == _UNKNOWN_FIELD
-        ]
 
     @property
     def expected_offset(self) -> int | None:

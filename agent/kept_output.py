@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from agent.masking import Masker
 
 KEPT_BYTES_MAX = 10 * 1024 * 1024
 FLUSH_BYTES = 64 * 1024
@@ -24,21 +26,6 @@ FLUSH_SECONDS = 0.25
 REQUEST_BYTES_MAX = 512 * 1024  # the server takes 1 MiB
 STREAMS = ("stdout", "stderr")
 _PARTS = 5  # of the tail; one more is being written
-
-
-class Masker(Protocol):
-    """Takes what is secret out of a stream, before anything of it is kept."""
-
-    masked: int
-
-    def feed(self, data: bytes) -> bytes:
-        """Return what may be kept of what has come so far and was not returned yet."""
-
-    def flush(self) -> bytes:
-        """Return the rest: nothing more comes."""
-
-    def text(self, value: str) -> str:
-        """Return a text that stands for itself without what is secret."""
 
 
 class Chunk(NamedTuple):
@@ -55,12 +42,9 @@ def masker_for(secrets: Iterable[str], patterns: Iterable[str]) -> Masker | None
     shapes = [os.fsencode(pattern) for pattern in patterns]
     if not values and not shapes:
         return None
-    try:
-        masking = importlib.import_module("agent.masking")
-    except ModuleNotFoundError:
-        return None
-    masker: Masker = masking.Masker(values, shapes)
-    return masker
+    from agent.masking import Masker  # noqa: PLC0415 - most runs have nothing to mask
+
+    return Masker(values, shapes)
 
 
 class KeptWriter:

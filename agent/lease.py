@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from agent.client import Answer, Client, NotCronledger, Problem
+from agent.client import Client, NotCronledger
 from agent.kept_output import Chunk, KeptOutput
 
 EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
 _POLL_MARGIN_SECONDS = 5.0  # beyond the wait asked for, before an answer counts as lost
-DEFAULT_HEARTBEAT_SECONDS = 10
-_HEARTBEATS_A_LEASE = 3
-# A record without these is better than none.
-_OPTIONAL = frozenset({"claim.started_at", "ended_at", "masked"})
 _NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
 
@@ -38,12 +34,11 @@ class Lease(NamedTuple):
     def from_answer(cls, answer: Mapping[str, Any]) -> Lease:
         """Read the lease out of the answer to a claim, or to a create with `claim`."""
         lease = answer["lease"]
-        heartbeat_seconds = lease.get("heartbeat_seconds", DEFAULT_HEARTBEAT_SECONDS)
         return cls(
             execution_id=answer["execution"]["id"],
             token=lease["token"],
-            heartbeat_seconds=heartbeat_seconds,
-            seconds=lease.get("seconds") or _HEARTBEATS_A_LEASE * heartbeat_seconds,
+            heartbeat_seconds=lease["heartbeat_seconds"],
+            seconds=lease["seconds"],
         )
 
     def document(self) -> dict[str, Any]:
@@ -79,8 +74,7 @@ class Lease(NamedTuple):
 
     def complete(self, client: Client, report: Mapping[str, Any]) -> None:
         """Report how it ended; the same report may be sent again."""
-        _post(
-            client,
+        client.post(
             f"{EXECUTIONS}/{self.execution_id}/complete",
             report,
             headers={"Lease-Token": self.token},
@@ -89,34 +83,11 @@ class Lease(NamedTuple):
 
 def create(client: Client, body: Mapping[str, Any], answer_seconds: float) -> Lease:
     """Create an execution under its own id, which may be repeated, and get the lease on it."""
-    answer = _post(client, EXECUTIONS, body, answer_seconds=answer_seconds).json()
+    answer = client.post(EXECUTIONS, body, answer_seconds=answer_seconds).json()
     try:
         return Lease.from_answer(answer)
     except (LookupError, TypeError, AttributeError) as error:
         raise NotCronledger(_NOT_OURS, sent=True) from error
-
-
-def _post(client: Client, path: str, body: Mapping[str, Any], **options: Any) -> Answer:
-    """POST a body; to a server that is older than we are, without what it does not know."""
-    while True:
-        try:
-            return client.post(path, body, **options)
-        except Problem as problem:
-            unknown = _OPTIONAL.intersection(problem.unknown_fields)
-            if not unknown:
-                raise
-            body = _without(body, unknown)
-
-
-def _without(body: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    less = dict(body)
-    for name in names:
-        outer, _, inner = name.rpartition(".")
-        if outer:
-            less[outer] = {key: value for key, value in less[outer].items() if key != inner}
-        else:
-            del less[name]
-    return less
 
 
 def _member(answer: Any, name: str) -> Any:

@@ -180,7 +180,13 @@ class Agent:
         began = time.monotonic()
         answer = client.post(
             f"{EXECUTIONS}/claim",
-            {"agent_id": self.settings.agent_id, "wait_seconds": wait_seconds},
+            {
+                "agent_id": self.settings.agent_id,
+                "wait_seconds": wait_seconds,
+                "labels": self.settings.labels,
+                "version": self.settings.version,
+                "concurrency": self.settings.concurrency,
+            },
             headers={"Claim-Id": claim_id},
             answer_seconds=wait_seconds + _POLL_MARGIN_SECONDS,
         )

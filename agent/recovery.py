@@ -19,7 +19,8 @@ from agent.supervised import Supervised
 MARK = "CRONLEDGER_EXECUTION_ID"
 # What the server takes for an outcome without an exit code: whoever saw the command through has
 # gone before it.
-UNSEEN = "agent_shutdown"
+UNSEEN = "agent_lost"
+_NEVER_BEGAN = "spawn_failed"
 NEVER_STARTED = "the command was never started: its agent or its supervisor had gone before"
 _POLL_SECONDS = 0.05
 _KILL_CONFIRM_SECONDS = 10.0
@@ -69,7 +70,7 @@ def ending_of(folder: RunFolder, grace_seconds: float = KILL_GRACE_SECONDS) -> d
     """
     ending = folder.read(ENDING)
     if ending is None and folder.read(BEGUN) is None:
-        ending = _made_up(folder, NEVER_STARTED)
+        ending = _made_up(folder, NEVER_STARTED, _NEVER_BEGAN)
     elif ending is None:
         end_stray(folder.execution_id, grace_seconds)
         ending = unseen_ending(folder, "its supervisor was killed")
@@ -81,14 +82,14 @@ def unseen_ending(folder: RunFolder, why: str) -> dict[str, Any]:
     return _made_up(folder, f"nobody saw how the command ended: {why}")
 
 
-def _made_up(folder: RunFolder, sentence: str) -> dict[str, Any]:
+def _made_up(folder: RunFolder, sentence: str, reason: str = UNSEEN) -> dict[str, Any]:
     run = folder.read(RUN) or {}
     last_seen = _last_written(folder)
     ending = {
         "outcome": EXITED,
         "exit_code": None,
         "signal": None,
-        "failure_reason": UNSEEN,
+        "failure_reason": reason,
         "error": sentence,
         "duration_ms": max(0, round((last_seen - run.get("started_at", last_seen)) * 1000)),
         "ended_at": last_seen,

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 from uuid import UUID
@@ -61,20 +61,26 @@ class Sweeper:
         """Look once."""
         ledger = self._ledger
         now = await leases.database_now(ledger.pool)
-        if self._was_away(now):
+        if self._last_database is None or self._was_away(self._last_database, now):
             await leases.renew_all(ledger.pool, ledger.settings.lapses)
         else:
-            await self._give_up(await leases.overdue(ledger.pool))
+            # Whatever stands still from here on, nobody is given up on after that moment.
+            trusted_until = self._last_database + self._away
+            await self._give_up(await leases.overdue(ledger.pool, trusted_until))
         await self._expire(await leases.not_started(ledger.pool))
         self._last_database = await leases.database_now(ledger.pool)
         self._last_monotonic = time.monotonic()
 
-    def _was_away(self, now: datetime) -> bool:
-        if self._last_database is None:
-            return True
-        limit = max(_AWAY_SECONDS, 5 * self._ledger.settings.sweep_seconds)
-        gap = (now - self._last_database).total_seconds()
-        return max(gap, time.monotonic() - self._last_monotonic) > limit
+    @property
+    def _away(self) -> timedelta:
+        """The gap between two sweeps from which on the server was away: a part of a lease."""
+        settings = self._ledger.settings
+        part = min(_AWAY_SECONDS, settings.lease_seconds / 6)
+        return timedelta(seconds=max(part, 2 * settings.sweep_seconds))
+
+    def _was_away(self, last: datetime, now: datetime) -> bool:
+        by_our_clock = timedelta(seconds=time.monotonic() - self._last_monotonic)
+        return max(now - last, by_our_clock) > self._away
 
     async def _give_up(self, cases: list[Overdue]) -> None:
         """End all of them in one batch; what is wrong with one is that one's alone."""

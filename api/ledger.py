@@ -79,11 +79,12 @@ class Ledger(Struct, frozen=True):
             raise LeaseLost(status=view.row.status)
         return fence
 
-    async def leased(self, done: Done) -> wire.Claimed:
+    async def leased(self, done: Done, *, at_birth: bool = False) -> wire.Claimed:
         """Return the execution that a claim got, and its lease; a repeated claim renews it.
 
         Raises `LeaseLost` if the execution was ended or given up meanwhile: to run it now would be
-        to run it again.
+        to run it again. Who claimed it `at_birth` has run it already, and after we have given up on
+        that agent it may still tell how it ended.
         """
         state, now = done.execution, wire.now()
         expires_at = now + timedelta(seconds=self.settings.lease_seconds)
@@ -94,9 +95,10 @@ class Ledger(Struct, frozen=True):
             configuration = await self.configurations.body(state.configuration.sha256)
         if state is None or configuration is None:
             raise LeaseLost(status="without its configuration, which was erased")
-        if state.fence is None or state.status != "running":
+        may_report = state.status == "running" or (at_birth and state.observed_by == "server")
+        if state.fence is None or not may_report:
             raise LeaseLost(status=state.status)
-        if not done.changed:
+        if not done.changed and state.status == "running":
             renewed = await leases.renew(self.pool, state.id, state.fence, self.settings.lapses)
             if renewed is None:
                 raise LeaseLost(status=state.status)

@@ -290,7 +290,7 @@ class Complete(Struct, forbid_unknown_fields=True, kw_only=True):
     outcome: Outcome
     exit_code: Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)] | None = None
     signal: Annotated[int, Meta(ge=1, le=255)] | None = None
-    failure_reason: Literal["signal", "spawn_failed", "agent_shutdown"] | None = None
+    failure_reason: Literal["signal", "spawn_failed", "agent_shutdown", "agent_lost"] | None = None
     error: Sentence | None = None
     duration_ms: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
     output: Annotated[str, Meta(max_length=1 << 20)] | None = None

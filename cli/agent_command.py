@@ -6,7 +6,7 @@ import argparse
 import os
 import pwd
 
-from cli.arguments import add_mask_option, at_least
+from cli.arguments import add_mask_option, at_least, name
 from cli.home import local_agent_id
 from cli.usage import UsageError
 
@@ -45,6 +45,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--user", metavar="NAME", help="run the commands as this user (only root can)"
     )
+    parser.add_argument(
+        "--label",
+        metavar="NAME",
+        action="append",
+        default=[],
+        type=name,
+        help="what this agent has: it also runs executions that ask for it (repeatable)",
+    )
     add_mask_option(parser, "all output, beside each execution's secrets")
     parser.add_argument(
         "--exit-with-parent",
@@ -68,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         running_server_url,
         stored_token,
     )
+    from cli.version import version  # noqa: PLC0415
 
     home = default_home()
     settings = Settings(
@@ -78,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         drain_seconds=args.drain,
         user=args.user,
         mask_patterns=tuple(args.mask),
+        labels=tuple(args.label),
+        version=version(),
     )
     _check_user(args.user)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from domain.names import is_name
+
 
 def at_least(lowest: int) -> Callable[[str], int]:
     """Return an argparse type: a whole number that is not below `lowest`."""
@@ -19,6 +21,15 @@ def at_least(lowest: int) -> Callable[[str], int]:
         return value
 
     return whole_number
+
+
+def name(text: str) -> str:
+    """Return a name as agents, jobs and labels have it (an argparse type)."""
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name: letters, digits and _ . : @ -, the first a letter or digit"
+        )
+    return text
 
 
 def add_mask_option(parser: argparse.ArgumentParser, what: str) -> None:

@@ -152,19 +152,12 @@ def _without_command(arguments: list[str]) -> int:
         listed.add_parser(command.name, help=command.help)
     args = parser.parse_args(arguments)
     if args.version:
-        print(f"cronledger {_version()}")
+        from cli.version import version  # noqa: PLC0415 - only here
+
+        print(f"cronledger {version() or '(not installed)'}")
         return 0
     parser.print_help(sys.stderr)
     return USAGE_EXIT
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 30 ms, only here
-
-    try:
-        return version("cronledger")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 if __name__ == "__main__":

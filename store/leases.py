@@ -76,11 +76,17 @@ async def database_now(pool: AsyncConnectionPool[Any]) -> datetime:
     return now
 
 
-async def overdue(pool: AsyncConnectionPool[Any], limit: int = 500) -> list[Overdue]:
-    """Mark leases that ran out as lost, drop what is done with, and return who is overdue."""
+async def overdue(
+    pool: AsyncConnectionPool[Any], trusted_until: datetime, limit: int = 500
+) -> list[Overdue]:
+    """Mark leases that ran out as lost, drop what is done with, and return who is overdue.
+
+    After `trusted_until` (the database's clock) nobody is: then it was the server that was away.
+    """
+    known = {"trusted_until": trusted_until, "limit": limit}
     async with pool.connection() as connection:
-        await connection.execute(sql.named("mark_lost_leases"))
-        cursor = await connection.execute(sql.named("overdue"), {"limit": limit})
+        await connection.execute(sql.named("mark_lost_leases").encode(), known)
+        cursor = await connection.execute(sql.named("overdue").encode(), known)
         return [Overdue(*row) for row in await cursor.fetchall()]
 
 

@@ -312,6 +312,8 @@ def _check_report(asked: wire.Complete) -> None:
         raise invalid(
             "exit_code", "is required when the outcome is exited without a failure_reason"
         )
+    if asked.failure_reason == "agent_lost" and asked.exit_code is not None:
+        raise invalid("exit_code", "cannot be known when the failure_reason is agent_lost")
     if asked.output and asked.stdout_bytes is not None:
         raise invalid("output", "cannot be given together with stdout_bytes, which was streamed")
 

@@ -77,7 +77,7 @@ async def create_execution(request: Req) -> ASGIApp:
 
 
 async def _created_and_claimed(ledger: Ledger, done: Done) -> Answered:
-    claimed = await ledger.leased(done)
+    claimed = await ledger.leased(done, at_birth=True)
     return answers.json(claimed, 201, {"Location": location(claimed.execution.id)})
 
 

@@ -1,14 +1,16 @@
 -- Leases that ran out. Those whose agent has reported the end are dropped; the others are marked
 -- lost, after which no heartbeat revives them, but their agent may still report. If the server has
--- given up already (timeout, cancel), its event is there; else the event follows.
+-- given up already (timeout, cancel), its event is there; else the event follows. Past
+-- %(trusted_until)s it was the server that was away, and no agent is held for lost.
 WITH expired AS MATERIALIZED (
     SELECT l.execution_id,
            coalesce(bool_or(e.type = 'execution.outcome_reported_late'
-                            OR e.actor NOT LIKE 'server:%'), false) AS reported,
+                            OR NOT starts_with(e.actor, 'server:')), false) AS reported,
            count(e.type) > 0 AS ended
     FROM (
         SELECT execution_id FROM store.leases
         WHERE NOT given_up AND lost_at IS NULL AND expires_at < clock_timestamp()
+          AND clock_timestamp() < %(trusted_until)s
         ORDER BY expires_at LIMIT 5000
     ) AS l
     LEFT JOIN ledger.events e
@@ -24,3 +26,4 @@ UPDATE store.leases l SET lost_at = clock_timestamp(), given_up = x.ended
 FROM expired x
 WHERE l.execution_id = x.execution_id AND NOT x.reported
   AND l.lost_at IS NULL AND l.expires_at < clock_timestamp()
+  AND clock_timestamp() < %(trusted_until)s

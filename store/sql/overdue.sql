@@ -1,6 +1,7 @@
 -- Whom the server gives up on: leases that are marked lost, deadlines and cancels that are past, of
 -- executions that have started and not ended. Cancels of ended ones are dropped on the way, and
--- lost leases whose event is there are not looked at again.
+-- lost leases whose event is there are not looked at again. Past %(trusted_until)s it was the server
+-- that was away, and no deadline is held to be past.
 WITH ended AS (
     DELETE FROM store.cancels d
     WHERE d.due_at < clock_timestamp()
@@ -34,5 +35,6 @@ WHERE NOT EXISTS (
     WHERE e.stream_id = due.execution_id AND e.version > 2
       AND e.type IN ('execution.completed', 'execution.timed_out', 'execution.canceled',
                      'execution.lost'))
+  AND (due.kind = 'lost' OR clock_timestamp() < %(trusted_until)s)
 ORDER BY due.since
 LIMIT %(limit)s

@@ -67,11 +67,3 @@ def agent_id(quick: ServerProcess) -> Iterator[str]:
     name = fresh("agent")
     yield name
     eventually(lambda: not runs_of(quick, name), "every run is settled")
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    """The choices of this run; the seed is shown if the test fails, and with -s."""
-    seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"SOAK_SEED={seed}")  # noqa: T201 - to repeat it
-    return random.Random(seed)  # noqa: S311 - a test's choices

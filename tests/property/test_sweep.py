@@ -1,11 +1,13 @@
 """The sweep: whom it gives up on in one round, whatever is wrong with one of them."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from api import wire
 from api.background import Sweeper
 from domain.events import StreamDigest
 from store import leases, output
@@ -62,7 +64,29 @@ async def test_the_sweep_looks_once_at_a_lost_lease(database: Database) -> None:
         for _ in range(2):
             await sweeper.sweep()
         assert (await desk.get(lost.id)).status == "failed"
-        assert await leases.overdue(ledger.pool) == []
+        assert await leases.overdue(ledger.pool, wire.now() + timedelta(hours=1)) == []
         with psycopg.connect(database.owner) as owner:
             kept = owner.execute("SELECT lost_at IS NOT NULL, given_up FROM store.leases")
             assert kept.fetchall() == [(True, True)]
+
+
+async def test_nobody_is_given_up_on_by_a_sweep_that_stood_still(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given the server stands still in the middle of a sweep, the leases that ran out go on."""
+    async with running_ledger(database, sweep_seconds=3600) as ledger:
+        desk, sweeper, overdue = Desk(ledger), Sweeper(ledger), leases.overdue
+        await sweeper.sweep()
+        begun = await desk.begun()
+
+        async def standing_still(pool: Any, trusted_until: datetime) -> list[leases.Overdue]:
+            _expire(database)
+            # What was in the future when it was asked lies in the past when it is looked at.
+            return await overdue(pool, trusted_until - timedelta(days=1))
+
+        monkeypatch.setattr(leases, "overdue", standing_still)
+        await sweeper.sweep()
+        assert (await desk.get(begun.id)).status == "running"
+        assert begun.fence is not None
+        lapses = ledger.settings.lapses
+        assert await leases.renew(ledger.pool, begun.id, begun.fence, lapses) is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.kept_output import Chunk, KeptOutput, KeptWriter
+from agent.masking import Masker
 
 
 def writer(folder: Path, kept_max: int = 1000) -> KeptWriter:
@@ -162,12 +163,11 @@ def test_small_output_falls_due_soon_and_large_output_at_once(tmp_path: Path) ->
     assert sent_from.due_at() == 0.0
 
 
-class Stars:
+class Stars(Masker):
     """Masks the letter x, and holds back the last byte until it sees the next."""
 
     def __init__(self) -> None:
-        self.masked = 0
-        self._held = b""
+        super().__init__(())
 
     def feed(self, data: bytes) -> bytes:
         """Return all but the last byte."""

@@ -274,16 +274,6 @@ def seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-def test_an_older_server_gets_what_it_knows(server: FakeServer, home: Path) -> None:
-    """A server that does not know when a late run was gets it all the same."""
-    run("http://127.0.0.1:1", "--", "true")
-    (late,) = (folder.name for folder in kept(home))
-    server.unknown_fields = {"claim.started_at", "ended_at"}
-    deliver_by_another(server, late)
-    assert "started_at" not in server.executions[late].config["claim"]
-    assert server.executions[late].report["exit_code"] == 0
-
-
 def test_a_run_whose_exec_was_killed_is_told_as_unseen(server: FakeServer, home: Path) -> None:
     """Nobody saw its end, and nobody claims to have; its output is there."""
     line = "echo up; exec sleep 60"
