@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct, field
 
 from api import problems, wire
-from api.parameters import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from api.parameters import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, REPEATED_MAX
 from api.routes import executions
 from api.routes.executions import PATH
 
@@ -65,7 +65,7 @@ def _any_of(name: str, values: list[str] | None, text: str) -> dict[str, Any]:
     items: dict[str, Any] = {"type": "string"} if values is None else {"enum": values}
     if values is None:
         items["pattern"] = wire.NO_NUL_PATTERN
-    schema = {"type": "array", "items": items, "minItems": 1, "maxItems": 10}
+    schema = {"type": "array", "items": items, "minItems": 1, "maxItems": REPEATED_MAX}
     return _parameter(name, "query", schema, text + "; repeat it for any of several") | {
         "style": "form",
         "explode": True,

@@ -31,6 +31,7 @@ from store.keys import Keys
 OFFSET_MAX: Final = 1_000_000_000
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 100
+REPEATED_MAX: Final = 10
 _KEY_MAX: Final = 255
 _VALUES_MAX: Final = 100
 
@@ -233,6 +234,8 @@ def query(
     for key, given in values.items():
         if len(given) > 1 and key not in repeatable:
             raise invalid(key, "is given twice")
+        if len(given) > REPEATED_MAX:
+            raise invalid(key, f"is given more than {REPEATED_MAX} times")
     return values
 
 

@@ -36,7 +36,7 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
             case.body = body = _without_integral_floats(body)
         for name in _KEYS.intersection(case.headers):
             # One key is for one request.
-            case.headers[name] = f"{case.headers[name][:200]}{next(_numbers)}"
+            case.headers[name] = f"{case.headers[name][:200]}-{next(_numbers)}"
         operation = case.operation.definition.raw.get("operationId")
         if operation == "listExecutions":
             _repair_list(case)

@@ -200,6 +200,7 @@ def test_a_plus_that_was_not_encoded_is_forgiven() -> None:
         ("job_id=%00", "job_id"),
         ("job_id=%ff", "query"),
         ("&".join(["job_id=a"] * 101), "query"),
+        ("&".join(["status=failed"] * 11), "status"),
     ],
 )
 def test_a_mistaken_list_request_is_refused(query: str, field: str) -> None:
