@@ -80,6 +80,13 @@ class Problem(Exception):
         }
 
     @property
+    def fields(self) -> list[str]:
+        """Which members of our request are wrong."""
+        error = self.members.get("error")
+        details = error.get("details") if isinstance(error, dict) else None
+        return [str(detail.get("field")) for detail in details or () if isinstance(detail, dict)]
+
+    @property
     def expected_offset(self) -> int | None:
         """The offset at which the server wants the output to go on, if this is about a gap."""
         value = self.members.get("expected_offset")

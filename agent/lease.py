@@ -12,6 +12,7 @@ from agent.kept_output import Chunk, KeptOutput
 EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
 _POLL_MARGIN_SECONDS = 5.0  # beyond the wait asked for, before an answer counts as lost
+_SCHEDULE = "expected_schedule"
 _NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
 
@@ -83,7 +84,14 @@ class Lease(NamedTuple):
 
 def create(client: Client, body: Mapping[str, Any], answer_seconds: float) -> Lease:
     """Create an execution under its own id, which may be repeated, and get the lease on it."""
-    answer = client.post(EXECUTIONS, body, answer_seconds=answer_seconds).json()
+    try:
+        answer = client.post(EXECUTIONS, body, answer_seconds=answer_seconds).json()
+    except Problem as problem:
+        if _SCHEDULE not in body or _SCHEDULE not in problem.fields:
+            raise
+        # A record that does not say when the job should run is better than none.
+        without = {name: value for name, value in body.items() if name != _SCHEDULE}
+        return create(client, without, answer_seconds)
     try:
         return Lease.from_answer(answer)
     except (LookupError, TypeError, AttributeError) as error:
