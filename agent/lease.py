@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from agent.client import Client, NotCronledger
+from agent.client import Client, NotCronledger, Problem
 from agent.kept_output import Chunk, KeptOutput
 
 EXECUTIONS = "/v1/cron-executions"

@@ -116,6 +116,9 @@ def _repair_report(body: dict[str, Any]) -> None:
     # A process that exited has an exit code, unless a reason says why there is none.
     if body.get("outcome") == "exited" and body.get("exit_code") is None:
         body["exit_code"] = 0
+    # Of an end that nobody saw there is none.
+    if body.get("failure_reason") == "agent_lost" and body.get("exit_code") is not None:
+        del body["failure_reason"]
     # An end lies between the start of the execution and now.
     body.pop("ended_at", None)
     # Output comes with the report or was streamed before, not both.

@@ -194,7 +194,35 @@ def test_secrets_reach_the_command_and_nobody_else(
     invariants.check(owner_conninfo(quick), secrets=[secret])
 
 
+def test_secrets_in_output_are_masked_before_they_leave(
+    quick: ServerProcess, agent: AgentProcess
+) -> None:
+    """As they are, in base64 and URL-encoded, in both streams; the record says so."""
+    secret = fresh("geheim/+ ")
+    line = (
+        'printf "<%s>" "$PASSWORD"; printf %s "$PASSWORD" | base64 -w0; printf " "; '
+        'printf %s "$PASSWORD" >&2; exit 3'
+    )
+    found = ran(quick, agent, line, environment={"PASSWORD": secret}, secrets=["PASSWORD"])
+    assert (found["status"], found["masked"]) == ("failed", True)
+    assert quick.api.logs(found["id"]) == b"<[masked]>[masked] "
+    assert quick.api.logs(found["id"], "stderr") == b"[masked]"
+    invariants.check(owner_conninfo(quick), secrets=[secret])
+
+
 # ------------------------------------------------------------------------------------------- agents
+
+
+def test_an_agent_takes_what_asks_for_its_labels(quick: ServerProcess) -> None:
+    """An execution waits for an agent that has the label; the agents' list says who has it."""
+    label = fresh("label")
+    created = quick.api.create(command="echo done", labels=[label], pinned_agent_id=None)
+    with running_agent(quick, "--label", label) as labelled:
+        ended = quick.api.until_ended(created["id"])
+        agents = quick.api.request("GET", "/v1/agents").ok().json()["data"]
+    assert (ended["output"], ended["agent_id"]) == ("done\n", labelled.agent_id)
+    (known,) = [one for one in agents if one["agent_id"] == labelled.agent_id]
+    assert (known["labels"], known["concurrency"]) == ([label], 4)
 
 
 def test_an_agent_leaves_what_is_pinned_to_another(
