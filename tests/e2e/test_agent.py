@@ -219,10 +219,14 @@ def test_an_agent_takes_what_asks_for_its_labels(quick: ServerProcess) -> None:
     created = quick.api.create(command="echo done", labels=[label], pinned_agent_id=None)
     with running_agent(quick, "--label", label) as labelled:
         ended = quick.api.until_ended(created["id"])
-        agents = quick.api.request("GET", "/v1/agents").ok().json()["data"]
+        known = eventually(lambda: _known(quick, labelled.agent_id), "the agent in the list")
     assert (ended["output"], ended["agent_id"]) == ("done\n", labelled.agent_id)
-    (known,) = [one for one in agents if one["agent_id"] == labelled.agent_id]
     assert (known["labels"], known["concurrency"]) == ([label], 4)
+
+
+def _known(server: ServerProcess, agent_id: str) -> Any:
+    agents = server.api.request("GET", "/v1/agents").ok().json()["data"]
+    return next((one for one in agents if one["agent_id"] == agent_id), None)
 
 
 def test_an_agent_leaves_what_is_pinned_to_another(
