@@ -20,7 +20,7 @@ from tests.support.problems import check_problem
 from tests.support.server import ServerProcess
 
 ABOUT_THE_API: Final = {"/", "/docs", "/schema", "/schema/openapi.json"}
-EXAMPLES: Final = 10
+EXAMPLES: Final = 5
 EXAMPLES_IN_SOAK: Final = 300
 SEED: Final = 20260131
 

@@ -20,7 +20,7 @@ from tests.support.postgres import Database, Postgres
 
 pytestmark = pytest.mark.anyio
 _SETTINGS: Final = settings(
-    deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 _STEPS: Final = st.lists(
     st.tuples(
