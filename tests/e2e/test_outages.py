@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import invariants
 from tests.support.agents import running_agent
-from tests.support.calls import eventually, fresh
+from tests.support.calls import Reply, eventually, fresh
 from tests.support.fault_proxy import FaultProxy, Faults, running_proxy
 from tests.support.server import ServerProcess, running_server
 from tests.support.tokens import owner_conninfo
@@ -41,10 +41,11 @@ class Commands:
 
     def keep_running(self, at_least: int) -> None:
         """See to it that so many run or wait: an outage should meet some."""
+        api = self._server.api
         alive = [
             one
             for status in ("running", "pending")
-            for one in self._server.api.all_pages({"status": status})
+            for one in _once_back(api.get, "", {"status": status}).json()["data"]
         ]
         for _ in range(at_least - len(alive)):
             self._create()
@@ -53,7 +54,9 @@ class Commands:
         code, seconds = self._chance.choice([0, 0, 3]), self._chance.uniform(0.1, 4)
         said = fresh("said")
         line = f"echo {said}; sleep {seconds:.2f}; echo end; exit {code}"
-        created = self._server.api.create(command=line, pinned_agent_id=AGENT)
+        body = {"job_name": "outages", "command": line, "pinned_agent_id": AGENT}
+        key = {"Idempotency-Key": said}
+        created = _once_back(self._server.api.post, "", body, headers=key).json()
         status = "success" if code == 0 else "failed"
         self.expected[created["id"]] = (status, code, f"{said}\nend\n")
 
@@ -65,6 +68,21 @@ class Commands:
             assert row["late_outcome"] is None, row
             found[one] = (row["status"], row["exit_code"], row["output"])
         assert self.expected == found
+
+
+def _once_back(ask: Callable[..., Reply], *asked: Any, **options: Any) -> Reply:
+    """Ask until there is an answer: a database that has just come back may be missed once more."""
+
+    def look() -> Reply | None:
+        try:
+            reply = ask(*asked, **options)
+        except OSError:
+            return None
+        return None if reply.status == 503 else reply.ok(200, 201)
+
+    found = eventually(look, "an answer", _SECONDS)
+    assert found is not None
+    return found
 
 
 def _postmaster(server: ServerProcess) -> int:
@@ -143,7 +161,7 @@ def _survive(outages: list[str], chance: random.Random) -> None:
 
 def _until_some_run(server: ServerProcess) -> None:
     def some() -> bool:
-        rows: list[Any] = server.api.all_pages({"status": "running"})
+        rows = _once_back(server.api.get, "", {"status": "running"}).json()["data"]
         return len(rows) >= 3
 
     eventually(some, "running commands", _SECONDS)
