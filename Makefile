@@ -58,9 +58,10 @@ soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under lo
 	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev.stamp ## measure: ours beside the eventsourcing library's own Application
+bench: .venv/dev.stamp ## measure: beside the eventsourcing library's Application, and how soon work is picked up
 	@$(BIN)/python -m bench.append
 	@$(BIN)/python -m bench.http
+	@$(BIN)/python -m bench.pickup
 
 .PHONY: agent-pyz
 agent-pyz: | $(BIN)/python ## build dist/cronledger-agent.pyz: agent and exec as one file for other machines

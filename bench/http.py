@@ -123,9 +123,9 @@ def main() -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     bare = multiprocessing.get_context("fork").Process(target=_serve_bare, args=[listening])
     bare.start()
-    server = _serve(home)
+    server, url, token = served(home)
     try:
-        _measure(server, home, f"http://127.0.0.1:{listening.getsockname()[1]}", args)
+        _measure(url, token, home, f"http://127.0.0.1:{listening.getsockname()[1]}", args)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
@@ -134,22 +134,21 @@ def main() -> None:
         shutil.rmtree(home)
 
 
-def _serve(home: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+def served(home: Path) -> "tuple[subprocess.Popen[str], str, str]":
+    """Start a server; return its process, its address and the admin's token."""
+    server = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "CRONLEDGER_HOME": str(home)},
     )
-
-
-def _measure(
-    server: "subprocess.Popen[str]", home: Path, bare_url: str, args: argparse.Namespace
-) -> None:
     if server.stdout is None:
         raise RuntimeError("the server has no standard output")
     url = server.stdout.readline().removeprefix("ready ").strip()
-    token = (home / "admin-token").read_text().strip()
+    return server, url, (home / "admin-token").read_text().strip()
+
+
+def _measure(url: str, token: str, home: Path, bare_url: str, args: argparse.Namespace) -> None:
     postgres = EmbeddedServer(home)  # beside the server that owns the home: only its address
     database.create_database(postgres.conninfo(), "library")
     peer = library.application(postgres.conninfo("library"), args.clients)
