@@ -11,9 +11,7 @@ from agent.lease import Lease
 from agent.process import KILL_GRACE_SECONDS, scratch_environment
 
 CONCURRENCY = 4
-# A stopping agent must not cut its waiting claim (the execution it may get would be lost), so the
-# wait bounds how long an idle agent takes to stop.
-CLAIM_WAIT_SECONDS = 5
+CLAIM_WAIT_SECONDS = 20
 LAST_REPORT_SECONDS = 20.0
 # What was granted under a claim's id is lost after a lease without a heartbeat, and the id with it.
 CLAIM_ID_SECONDS = 30.0

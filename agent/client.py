@@ -22,6 +22,8 @@ ANSWER_SECONDS = 30.0
 _TOO_MANY_REQUESTS = 429
 _REQUEST_TIMEOUT = 408
 _SERVER_ERROR = 500
+_TOO_LARGE = 413
+_FOREIGN = "http_"  # the code of an answer that is not in Cronledger's form
 _SUCCESS = range(200, 300)
 
 
@@ -34,11 +36,13 @@ class Unreachable(Exception):
 
     Attributes:
         sent: True if the request may have been carried out all the same.
+        cut: True if it was we who cut it, by `abort`.
     """
 
-    def __init__(self, sentence: str, *, sent: bool = False) -> None:
+    def __init__(self, sentence: str, *, sent: bool = False, cut: bool = False) -> None:
         super().__init__(sentence)
         self.sent = sent
+        self.cut = cut
 
 
 class NotCronledger(Unreachable):
@@ -73,7 +77,12 @@ class Problem(Exception):
 
     @property
     def passing(self) -> bool:
-        """True if the same request may succeed later: the server is busy, stopping or broken."""
+        """True if the same request may succeed later: the server is busy, stopping or broken.
+
+        Or it was not the server that answered, but something in its place.
+        """
+        if self.code == f"{_FOREIGN}{self.status}" and self.status != _TOO_LARGE:
+            return True
         return self.status >= _SERVER_ERROR or self.status in {
             _TOO_MANY_REQUESTS,
             _REQUEST_TIMEOUT,
@@ -249,10 +258,10 @@ class Client:
 
     def _exchange(self, request: _Request) -> Answer:
         kept = self._connection is not None
+        sent = False
         while True:
             if self._aborted:
-                raise Unreachable("the request was given up")
-            sent = False
+                raise Unreachable("the request was given up", sent=sent, cut=True)
             try:
                 if self._connection is None:
                     self._connection = self._connect()
@@ -261,7 +270,8 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
                 if not (kept and isinstance(error, (ConnectionError, ssl.SSLEOFError))):
-                    raise Unreachable(self._sentence(error), sent=sent) from error
+                    sentence = self._sentence(error)
+                    raise Unreachable(sentence, sent=sent, cut=self._aborted) from error
                 # The server closed the kept connection while it was idle: once more on a new one.
                 kept = False
 
@@ -294,7 +304,7 @@ class Client:
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._aborted:  # while we connected, when there was nothing to cut yet
             connection.close()
-            raise Unreachable("the request was given up")
+            raise Unreachable("the request was given up", cut=True)
         return connection
 
     def _drop(self) -> None:
@@ -339,7 +349,7 @@ def _problem(answer: Answer) -> Problem:
     detail = members.get("detail") or members.get("title")
     return Problem(
         answer.status,
-        code if isinstance(code, str) else f"http_{answer.status}",
+        code if isinstance(code, str) else f"{_FOREIGN}{answer.status}",
         detail if isinstance(detail, str) else f"the server answered with status {answer.status}",
         members,
         _seconds(answer.headers.get("Retry-After")),

@@ -41,6 +41,7 @@ class Agent:
         """Prepare an agent; `on_idle_for_good` is called from the last slot that ends."""
         self.settings = settings
         self._client = client
+        self._poller = client.sibling()  # the one that waits for work, and is cut when we stop
         self._log = log
         self._on_idle_for_good = on_idle_for_good
         # One waiting claim for the whole agent: it is enough to hear of work at once, and a server
@@ -75,7 +76,7 @@ class Agent:
 
         `on_idle_for_good` tells when all is done.
         """
-        self._stopping.set()
+        self._claim_no_more()
         drain_seconds = self.settings.drain_seconds
         if drain_seconds > 0:
             _later(drain_seconds, self._work.end)
@@ -89,10 +90,15 @@ class Agent:
 
     def hurry(self) -> None:
         """Stop without any grace: kill what runs, and give the reports a moment only."""
-        self._stopping.set()
+        self._claim_no_more()
         self._work.kill()
         self._claims_over.set()
         _later(_HURRIED_REPORT_SECONDS, self._work.give_up_reports)
+
+    def _claim_no_more(self) -> None:
+        self._stopping.set()
+        # Whoever waits for work is cut; whether it got some in that moment is asked afterwards.
+        self._poller.abort()
 
     def _slot(self, number: int) -> None:
         client = self._client.sibling()
@@ -112,6 +118,7 @@ class Agent:
                 self._slots_left -= 1
                 last = self._slots_left == 0
             if last:
+                self._poller.close()
                 self._on_idle_for_good()
 
     def _next_found(self) -> Found | None:
@@ -150,6 +157,8 @@ class Agent:
             except Unreachable as error:
                 unsettled = unsettled or error.sent
                 failing_since = None
+                if error.cut:
+                    continue
                 self._note_away(str(error))
                 delay = self._backoff.next_delay()
             except Problem as problem:
@@ -176,9 +185,10 @@ class Agent:
         return time.monotonic() - failing_since < self.settings.claim_id_seconds
 
     def _ask_for_work(self, client: Client, claim_id: str) -> Assignment | None:
-        wait_seconds = 0 if self._stopping.is_set() else self.settings.claim_wait_seconds
+        settle = self._stopping.is_set()
+        wait_seconds = 0 if settle else self.settings.claim_wait_seconds
         began = time.monotonic()
-        answer = client.post(
+        answer = (client if settle else self._poller).post(
             f"{EXECUTIONS}/claim",
             {
                 "agent_id": self.settings.agent_id,
@@ -186,6 +196,7 @@ class Agent:
                 "labels": self.settings.labels,
                 "version": self.settings.version,
                 "concurrency": self.settings.concurrency,
+                "settle": settle,
             },
             headers={"Claim-Id": claim_id},
             answer_seconds=wait_seconds + _POLL_MARGIN_SECONDS,

@@ -100,9 +100,10 @@ class Ledger(Struct, frozen=True):
             raise LeaseLost(status=state.status)
         if not done.changed and state.status == "running":
             renewed = await leases.renew(self.pool, state.id, state.fence, self.settings.lapses)
-            if renewed is None:
+            if renewed is None and not at_birth:
                 raise LeaseLost(status=state.status)
-            expires_at = renewed.expires_at
+            if renewed is not None:
+                expires_at = renewed.expires_at
         view = View(executions.row(state, 0), queries.Texts(configuration=configuration))
         job = configurations.opened(configuration, self.keys)
         lease = wire.Lease(

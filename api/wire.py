@@ -221,7 +221,8 @@ class Claim(Struct, forbid_unknown_fields=True):
     """An agent asks for work, and waits at most so long for it.
 
     `labels` are those that it has. Its version, and how many commands it runs at once, are for
-    those who look at the agents.
+    those who look at the agents. With `settle` it takes nothing new: it asks whether an earlier
+    claim with the same Claim-Id, whose answer it does not know, got something.
     """
 
     agent_id: Name
@@ -229,6 +230,7 @@ class Claim(Struct, forbid_unknown_fields=True):
     labels: Labels = ()
     version: Version | None = None
     concurrency: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    settle: bool = False
 
 
 class Lease(Struct):

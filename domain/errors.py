@@ -66,6 +66,8 @@ class KeptAsLateOutcome(Refusal):
     Your report was kept as its late outcome.
     """
 
+    code = "kept_as_late_outcome"
+
 
 class LeaseLost(Refusal):
     """This lease does not hold this execution, which is {status}; end the command, claim anew."""

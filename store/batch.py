@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from domain import commands, errors, events
 from domain.events import Envelope
-from domain.execution import Execution, decide, evolve
+from domain.execution import Decision, Execution, decide, evolve
 from store import chain, mapper
 from store.chain import NewEvent
 from store.reading import BatchRead, Candidate
@@ -64,6 +64,15 @@ class BatchWrite(Struct):
 
 
 Verdict: TypeAlias = Done | Exception
+
+
+class _Judged(Struct, frozen=True):
+    """What a work leads to: its events, the states after them, the answer to keep."""
+
+    decision: Decision
+    after: dict[UUID, Execution | None]
+    state: Execution | None
+    answer: Answer | None
 
 
 class Bench:
@@ -146,9 +155,11 @@ class Bench:
 
     def _verdict(self, work: Work) -> Verdict:
         try:
-            return self._replayed(work) or self._judged(work)
+            judged = self._replayed(work) or self._judged(work)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one work is its own verdict
             return error
+        # Nothing before this line left a trace. An exception after it fails the whole batch.
+        return judged if isinstance(judged, Done) else self._carried_out(work, judged)
 
     def _replayed(self, work: Work) -> Done | None:
         if work.key is None:
@@ -161,10 +172,10 @@ class Bench:
         answer = Answer(kept.execution_id, kept.status, kept.location, kept.answer)
         return Done(self._states.get(kept.execution_id), replayed=answer)
 
-    def _judged(self, work: Work) -> Done:
+    def _judged(self, work: Work) -> "Done | _Judged":
         command = work.command
         if isinstance(command, ClaimNext):
-            candidate = self._take(command.agent_id, command.labels)
+            candidate = None if command.settle else self._take(command.agent_id, command.labels)
             if candidate is None:
                 return Done(None)
             command = commands.Start(
@@ -180,14 +191,16 @@ class Bench:
         subject = command.new_id if isinstance(command, commands.Retry) else command.execution_id
         state = after.get(subject, self._states.get(subject))
         answer = work.render(state) if work.key and work.render and state else None
-        # Nothing above this line left a trace: an exception there is this work's alone.
-        self._states.update(after)
-        self._envelopes.extend(decision)
-        for envelope in decision:
+        return _Judged(decision, after, state, answer)
+
+    def _carried_out(self, work: Work, judged: "_Judged") -> Done:
+        self._states.update(judged.after)
+        self._envelopes.extend(judged.decision)
+        for envelope in judged.decision:
             self._consequences(envelope, work)
-        if answer is not None and work.key is not None:
-            self._keep(work.key, answer)
-        return Done(state, changed=bool(decision))
+        if judged.answer is not None and work.key is not None:
+            self._keep(work.key, judged.answer)
+        return Done(judged.state, changed=bool(judged.decision))
 
     def _take(self, agent_id: str, has: frozenset[str]) -> Candidate | None:
         """Return the next execution for this agent: exact pin before unpinned, lowest id first."""

@@ -19,13 +19,17 @@ class Lapses(Struct, frozen=True):
 
 
 class ClaimNext(Struct, frozen=True):
-    """Start the oldest pending execution that this agent, with these labels, may run."""
+    """Start the oldest pending execution that this agent, with these labels, may run.
+
+    With `settle` nothing new is started: what was got under the same key before is all.
+    """
 
     at: datetime
     by: str
     command_id: UUID
     agent_id: str
     labels: frozenset[str] = frozenset()
+    settle: bool = False
 
 
 class Configuration(Struct, frozen=True):

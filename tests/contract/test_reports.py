@@ -32,6 +32,23 @@ def test_a_claim_that_is_wrong_is_refused_by_name(
     check_problem(api.post("/claim", body), 400, field=field)
 
 
+def test_a_claim_that_settles_takes_nothing_new(api: Api) -> None:
+    """It gets what its Claim-Id got before, and nothing if that is nothing."""
+    agent = fresh("agent")
+    pending = api.create(pinned_agent_id=agent)["id"]
+    settle = {"agent_id": agent, "settle": True, "wait_seconds": 30}
+    got, none = ({"Claim-Id": fresh("claim")} for _ in range(2))
+    api.post("/claim", settle, headers=none).ok(204)
+    assert api.one(pending)["status"] == "pending"
+    claimed = api.claim(agent, headers=got)
+    assert claimed is not None
+    again = api.post("/claim", settle, headers=got).ok().json()
+    assert (again["execution"]["id"], again["lease"]["token"]) == (
+        pending,
+        claimed.lease["token"],
+    )
+
+
 def test_the_same_claim_id_gives_the_same_lease_again(api: Api) -> None:
     """A claim whose answer was lost is asked again: same execution, same lease, no second run."""
     agent, claim_id = fresh("agent"), fresh("claim")

@@ -41,7 +41,10 @@ def test_an_execution_without_heartbeats_is_lost_and_its_outcome_kept(
     held.append(b"and the rest\n", 7).ok()
     report = {"outcome": "exited", "exit_code": 0, "duration_ms": 5}
     for _ in range(2):
-        assert "late outcome" in check_problem(held.complete(**report), 409)["detail"]
+        assert (
+            "late outcome"
+            in check_problem(held.complete(**report), 409, code="kept_as_late_outcome")["detail"]
+        )
     check_problem(held.complete(**report | {"exit_code": 1}), 409)
     # then the status stands and the truth is shown beside it
     shown = api.one(held.id)
@@ -79,7 +82,7 @@ def test_the_server_times_out_what_its_agent_does_not(quick: ServerProcess) -> N
     assert found["error"] == "timed out after 1 s"
     assert found["duration_ms"] >= 2000
     assert quick.api.events(held.id)[-1]["actor"] == "server:sweep"
-    check_problem(held.complete(**REPORTS["timeout"]), 409)
+    check_problem(held.complete(**REPORTS["timeout"]), 409, code="kept_as_late_outcome")
     assert quick.api.one(held.id)["late_outcome"]["outcome"] == "timed_out"
 
 
@@ -101,7 +104,7 @@ def test_a_true_outcome_after_a_server_timeout_is_kept_with_its_output(
     # then
     assert seen["output_bytes"] == listed["data"][0]["output_bytes"] == 7
     assert (seen["output_truncated"], listed["data"][0]["output_truncated"]) == (False, False)
-    assert "late outcome" in check_problem(answer, 409)["detail"]
+    assert "late outcome" in check_problem(answer, 409, code="kept_as_late_outcome")["detail"]
     assert (api.one(held.id)["status"], api.one(held.id)["output_bytes"]) == ("timeout", 13)
     assert api.one(held.id)["late_outcome"]["exit_code"] == 0
     assert api.logs(held.id) == b"before\nafter\n"

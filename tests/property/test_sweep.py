@@ -9,8 +9,10 @@ import pytest
 
 from api import wire
 from api.background import Sweeper
+from domain.errors import LeaseLost
 from domain.events import StreamDigest
 from store import leases, output
+from store.work import Done
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database
 
@@ -90,3 +92,22 @@ async def test_nobody_is_given_up_on_by_a_sweep_that_stood_still(
         assert begun.fence is not None
         lapses = ledger.settings.lapses
         assert await leases.renew(ledger.pool, begun.id, begun.fence, lapses) is not None
+
+
+async def test_who_claimed_at_birth_may_report_after_being_given_up(database: Database) -> None:
+    """A repeated create gets its lease again, lost or not; a repeated claim would run it again."""
+    async with running_ledger(database, sweep_seconds=3600) as ledger:
+        desk, sweeper = Desk(ledger), Sweeper(ledger)
+        await sweeper.sweep()
+        begun = await desk.begun()
+        _expire(database)
+        await leases.overdue(ledger.pool, wire.now() + timedelta(hours=1))
+        for _ in range(2):  # marked as lost; then with the event too
+            again = Done(await desk.get(begun.id))
+            with pytest.raises(LeaseLost):
+                await ledger.leased(again)
+            assert begun.fence is not None
+            token = ledger.keys.lease_token(begun.id, begun.fence)
+            assert (await ledger.leased(again, at_birth=True)).lease.token == token
+            await sweeper.sweep()
+        assert (await desk.get(begun.id)).status == "failed"

@@ -173,7 +173,7 @@ class FakeServer:
             if claim_id in self._claims:
                 return 200, self._granted(self.executions[self._claims[claim_id]])
             waiting = [one for one in self.executions.values() if one.status == "pending"]
-            if waiting:
+            if waiting and not request.json().get("settle"):
                 self._claims[claim_id] = waiting[0].id
                 waiting[0].status = "running"
                 continue

@@ -62,12 +62,12 @@ def test_a_refusal_carries_everything_the_server_said(server: FakeServer, client
 
 
 @pytest.mark.parametrize(
-    ("status", "passing"), [(503, True), (429, True), (500, True), (404, False)]
+    ("status", "passing"), [(503, True), (429, True), (500, True), (404, True), (413, False)]
 )
 def test_a_refusal_that_is_no_problem_document_is_one_all_the_same(
     server: FakeServer, client: Client, status: int, *, passing: bool
 ) -> None:
-    """A proxy's HTML page becomes a Problem with a made-up code."""
+    """A proxy's HTML page becomes a Problem with a made-up code, which may pass."""
     server.fail("list", (status, b"<html>"))
     with pytest.raises(Problem) as caught:
         client.get(BASE)

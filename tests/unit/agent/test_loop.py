@@ -353,19 +353,28 @@ def test_a_hurried_agent_kills_what_runs(server: FakeServer, tmp_path: Path) -> 
     )
 
 
-def test_an_execution_granted_while_stopping_is_handed_back(
-    server: FakeServer, tmp_path: Path
-) -> None:
-    """What a stopping agent is granted is reported unrun, so that it does not hang."""
+def test_a_stopping_agent_takes_nothing_new(server: FakeServer, tmp_path: Path) -> None:
+    """The claim that waits is cut, and then only asked what it got, which is nothing."""
     with working(server, tmp_path, concurrency=1) as worker:
         server.wait_for(lambda: server.seen("claim"))
         worker.agent.stop()
-        execution = server.add("true")
-        done(server, execution)
-    assert (execution.report["exit_code"], execution.report["failure_reason"]) == (
-        None,
-        "agent_shutdown",
-    )
+        assert worker.idle.wait(DEADLINE_SECONDS)
+    first, last = server.seen("claim")[0], server.seen("claim")[-1]
+    assert (first.json()["settle"], last.json()["settle"]) == (False, True)
+    assert first.headers["claim-id"] == last.headers["claim-id"]
+
+
+def test_what_a_cut_claim_got_is_handed_back(server: FakeServer, tmp_path: Path) -> None:
+    """An execution that was granted in that moment is reported unrun, so that it does not hang."""
+    server.fail("claim", DROP_AFTER)
+    execution = server.add("true")
+    worker = Worker(server, tmp_path, concurrency=1)
+    worker.agent.start()
+    server.wait_for(lambda: execution.status == "running")
+    worker.agent.stop()
+    done(server, execution)
+    assert execution.report["failure_reason"] == "agent_shutdown"
+    assert worker.idle.wait(DEADLINE_SECONDS)
 
 
 def test_a_refused_token_ends_the_agent(server: FakeServer, tmp_path: Path) -> None:

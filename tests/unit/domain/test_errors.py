@@ -41,5 +41,6 @@ def test_codes_are_those_of_the_contract() -> None:
         "conflict",
         "resource_not_found",
         "lease_lost",
+        "kept_as_late_outcome",
         "idempotency_mismatch",
     }
