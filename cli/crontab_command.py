@@ -184,7 +184,8 @@ def _write(file: str | None, content: bytes, changed: bytes) -> None:
     backup = path.with_name(path.name + BACKUP_SUFFIX)
     try:
         attributes = path.stat()
-        _replace(backup, content, attributes)
+        if not backup.exists():  # the first one is what it was before any change
+            _replace(backup, content, attributes)
         # At this point the former crontab is safe, whatever happens to the new one.
         _replace(path, changed, attributes)
     except OSError as error:

@@ -69,7 +69,14 @@ def _show(event: Event, output: Output) -> None:
         output.write(event.data["stream"], base64.b64decode(event.data["base64"]))
     elif event.name == "omitted":
         missing = event.data["to"] - event.data["from"]
-        _say(f"{missing} bytes of {event.data['stream']} were left out here")
+        say_omitted(event.data["stream"], missing)
+
+
+def say_omitted(stream: str, missing: int) -> None:
+    """Say on standard error that output is missing: bytes that are not there cannot speak."""
+    print(
+        f"cronledger: {missing} bytes of {stream} were left out here", file=sys.stderr, flush=True
+    )
 
 
 def _say(sentence: str) -> None:

@@ -51,6 +51,7 @@ def _facts(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("start within", f"{get('start_deadline_seconds')} s", get("start_deadline_seconds")),
         ("expected", _expected(execution), get("expected_schedule")),
         ("output", "secrets in it are masked", get("masked")),
+        ("late outcome", _late(get("late_outcome") or {}), get("late_outcome")),
     )
     return [
         ("id", cell(get("id"))),
@@ -65,6 +66,12 @@ def _facts(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("duration", duration_cell(get("duration_ms") or 0)),
         *((name, value) for name, value, present in optional if present),
     ]
+
+
+def _late(late: Mapping[str, Any]) -> str:
+    """Return how it really ended, which the agent told after it had been given up."""
+    code = "" if late.get("exit_code") is None else f", exit code {late['exit_code']}"
+    return f"{cell(late.get('outcome'))}{code}, told {time_cell(late.get('reported_at'))} UTC"
 
 
 def _expected(execution: Mapping[str, Any]) -> str:

@@ -46,6 +46,12 @@ def _write(client: Client, args: argparse.Namespace) -> int:
     query = [("stream", args.stream or "stdout")]
     if args.tail is not None:
         query.append(("tail", str(args.tail)))
-    output.write("stdout", client.get(execution_path(args.id, "/logs"), query).body)
+    answer = client.get(execution_path(args.id, "/logs"), query)
+    cut = answer.headers.get("Output-Omitted")
+    first, beyond = map(int, cut.split("-")) if cut and args.tail is None else (0, 0)
+    output.write("stdout", answer.body[:first])
+    if beyond:
+        follow_logs.say_omitted(args.stream or "stdout", beyond - first)
+    output.write("stdout", answer.body[first:])
     output.close()
     return 0

@@ -13,6 +13,7 @@ import pytest
 from tests.support import invariants
 from tests.support.agents import (
     AgentProcess,
+    cronledger,
     end_orphan,
     first_line,
     is_alive,
@@ -163,6 +164,9 @@ def test_of_25_megabytes_head_and_tail_are_kept(quick: ServerProcess, agent: Age
     assert found["output_truncated"]
     missing = f"{len(whole) - 2 * HALF} bytes were left out"
     assert missing in found["output"]
+    read = cronledger(quick, "logs", found["id"])
+    assert read.stdout == quick.api.logs(found["id"])
+    assert b"bytes of stdout were left out here" in read.stderr
     assert found["output"].startswith(whole[:1000].decode())
     assert found["output"].endswith(whole[-1000:].decode())
 

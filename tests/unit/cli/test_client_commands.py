@@ -117,9 +117,11 @@ def test_get_shows_facts_and_output_safely(
     server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything a person asks first, and output that cannot act on the terminal."""
-    server.replies["get"] = [(200, EXECUTION)]
+    late = {"outcome": "exited", "exit_code": 7, "reported_at": "2026-01-31T12:00:00.000Z"}
+    server.replies["get"] = [(200, EXECUTION | {"late_outcome": late})]
     assert main(["get", "exec_1"]) == 0
     shown = capsys.readouterr().out
+    assert "late outcome  exited, exit code 7, told 2026-01-31 12:00:00 UTC\n" in shown
     assert "status        failed, exit code 3\n" in shown
     assert "command       echo 'a b'\n" in shown
     assert "--- output\nout␛[2J\n\n--- error\nbad\n" in shown

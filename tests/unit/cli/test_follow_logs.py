@@ -68,13 +68,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 def test_each_stream_goes_to_its_own_and_nothing_else_is_said(
     server: Answers, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """Raw bytes, and exit code 0 however the execution ended; a cut is no output."""
+    """Raw bytes, and exit code 0 however the execution ended; only a cut is told, to people."""
     cut = event("5.3", "omitted", {"stream": "stdout", "from": 2, "to": 5})
     parts = [HELLO, output("2.0", 0, b"a\0"), output("2.3", 0, b"err", "stderr"), cut]
     server.prepared = [(200, EVENTS, b"".join([*parts, output("6.3", 5, b"\xff"), END]))]
     assert main(["logs", "-f", "exec_1"]) == 0
     captured = capfdbinary.readouterr()
-    assert (captured.out, captured.err) == (b"a\0\xff", b"err")
+    told = b"cronledger: 3 bytes of stdout were left out here\n"
+    assert (captured.out, captured.err) == (b"a\0\xff", b"err" + told)
     assert server.asked == [("follow=true", None)]
 
 
