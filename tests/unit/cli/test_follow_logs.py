@@ -109,7 +109,8 @@ def test_a_refusal_is_told_and_not_tried_again(
 
 def test_a_refusal_after_a_lost_connection_ends_it(server: Answers) -> None:
     """A token that was revoked meanwhile is exit code 4."""
-    server.prepared = [(200, EVENTS, HELLO), (401, "application/json", b"{}")]
+    refused = b'{"error": {"code": "invalid_token"}}'
+    server.prepared = [(200, EVENTS, HELLO), (401, "application/problem+json", refused)]
     assert main(["logs", "-f", "exec_1"]) == 4
 
 
