@@ -294,7 +294,8 @@ def _refusal(error: Exception, program: str, command: Command) -> CannotStart:
 
 
 def _failure_reason(reason: str | None, outcome: str, number: int | None) -> str | None:
-    if reason == AGENT_SHUTDOWN:
+    # A command that was cut off has failed, even if it ends on SIGTERM with exit code 0.
+    if reason in {AGENT_SHUTDOWN, LEASE_LOST, CUT_OFF}:
         return AGENT_SHUTDOWN
     return "signal" if outcome == EXITED and number is not None else None
 
