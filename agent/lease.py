@@ -106,17 +106,23 @@ def _member(answer: Any, name: str) -> Any:
 
 
 def report_of(
-    ending: Mapping[str, Any], outputs: tuple[KeptOutput, KeptOutput], *, told_late: bool = False
+    ending: Mapping[str, Any],
+    outputs: tuple[KeptOutput, KeptOutput],
+    *,
+    told_late: bool = False,
+    output_refused: bool = False,
 ) -> dict[str, Any]:
     """Return the body of the final report, the same each time.
 
     `told_late`: nobody told the server while it happened, so the report says when it was.
+    `output_refused`: the server takes no more output, so the report claims no length that the
+    server would then wait for: what counts is what it has.
     """
     report = {
         name: ending.get(name)
         for name in ("outcome", "exit_code", "signal", "failure_reason", "error", "duration_ms")
     }
-    for output in outputs:
+    for output in () if output_refused else outputs:
         report[f"{output.name}_bytes"] = output.told_bytes
         report[f"{output.name}_sha256"] = _digest(ending, output)
     if ending.get("masked"):
