@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -191,6 +192,19 @@ def test_nobody_claims_to_have_seen_the_end_of_a_killed_supervisors_command(
         assert ending == one.folder.read(ENDING)
     assert (ending["outcome"], ending["exit_code"], ending["signal"]) == ("exited", None, None)
     assert ending["error"] == "nobody saw how the command ended: its supervisor was killed"
+
+
+def test_a_supervisor_that_cannot_be_started_leaves_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that fails to start one a thousand times can still start the next."""
+    folder, (running,) = RunFolder.make(tmp_path, "exec_1", RUNNING)
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(FileNotFoundError):
+        Supervised.start(folder, running, job("true"))
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    os.close(running)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
