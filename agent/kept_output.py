@@ -240,6 +240,6 @@ def _size(path: Path) -> int:
 
 
 def _read(path: Path, start: int, limit: int) -> bytes:
-    with path.open("rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         file.seek(start)
         return file.read(min(limit, REQUEST_BYTES_MAX))
