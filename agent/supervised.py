@@ -72,6 +72,7 @@ class Supervised:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 pass_fds=(running, teller, control),
+                env=_environment(),
                 start_new_session=True,
             )
             ours.pop_all()
@@ -151,3 +152,17 @@ class Supervised:
         # A supervisor that has died already is noticed by the end of its pipe.
         with contextlib.suppress(BrokenPipeError), self._popen.stdin as pipe:
             pipe.write(told)
+
+
+def last_words(folder: RunFolder) -> str | None:
+    """Return the last line that the supervisor of a run has left in its log, if there is any."""
+    try:
+        lines = (folder.path / _LOG).read_text(errors="replace").split("\n")
+    except OSError:
+        return None
+    return next((line for line in reversed(lines) if line.strip()), None)
+
+
+def _environment() -> dict[str, str]:
+    # A command of the same user can read the environment of its supervisor: no token of ours there.
+    return {name: value for name, value in os.environ.items() if not name.startswith("CRONLEDGER_")}

@@ -14,8 +14,8 @@ from agent.delivery import REFUSED, UNFINISHED, Delivery, Outputs, Over, Verdict
 from agent.lease import Lease
 from agent.process import AGENT_SHUTDOWN, CANCELED, EXITED, LEASE_LOST, CannotStart
 from agent.recovery import Found, ending_of
-from agent.run_folder import DELIVERING, RUN, RUNNING, RunFolder
-from agent.supervised import Supervised
+from agent.run_folder import BEGUN, DELIVERING, RUN, RUNNING, RunFolder
+from agent.supervised import Supervised, last_words
 
 
 class Work:
@@ -115,6 +115,8 @@ class Work:
 
         def ending() -> Mapping[str, Any]:
             endings.append(ending_of(folder, self._settings.kill_grace_seconds))
+            if folder.read(BEGUN) is None and (words := last_words(folder)) is not None:
+                self._log(f"{folder.execution_id}: its supervisor has died: {words}")
             return endings[-1]
 
         def end(reason: str) -> None:
