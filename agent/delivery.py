@@ -240,7 +240,9 @@ class Delivery:
         resends = 0
         while True:
             outputs = (self._outputs.stdout, self._outputs.stderr)
-            report = report_of(ending, outputs, told_late=self._told_late)
+            report = report_of(
+                ending, outputs, told_late=self._told_late, output_refused=self._refused
+            )
             try:
                 self._lease.complete(self._client, report)
             except Unreachable as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -75,20 +76,43 @@ class KeptWriter:
         self._file: int | None = None
         self._room = self._head_max  # in the file that is being written
         self._on_news = on_news
+        self._is_masked = True  # False: masking has failed, and nothing more may be kept
 
     def write(self, data: bytes) -> None:
         """Take bytes that the command wrote."""
-        self._take(data if self.masker is None else self.masker.feed(data))
+        masked = data if self.masker is None else self._mask(self.masker.feed, data)
+        if masked is None:
+            self.size += len(data)  # only counted: it may hold what is secret
+        else:
+            self._take(masked)
 
     def close(self) -> None:
         """Take it that the command will write nothing more."""
         if self.masker is not None:
-            self._take(self.masker.flush())
+            self._take(self._mask(self.masker.flush) or b"")
         self._close_file()
 
-    def summary(self) -> dict[str, int | str]:
+    def summary(self) -> dict[str, int | str | None]:
         """Return length and digest of the whole stream (as masked)."""
-        return {"bytes": self.size, "sha256": self._digest.hexdigest()}
+        return {
+            "bytes": self.size,
+            "sha256": self._digest.hexdigest() if self._is_masked else None,
+        }
+
+    def _mask(self, step: Callable[..., bytes], *data: bytes) -> bytes | None:
+        """Return masked bytes; None from the first fault on, which must not end the command."""
+        if not self._is_masked:
+            return None
+        try:
+            return step(*data)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of ours
+            self._is_masked = False
+            if self._folder is not None:
+                self._keep_no_more()
+            sys.stderr.write(
+                f"the rest of {self.name} is not kept: masking failed ({type(error).__name__})\n"
+            )
+            return None
 
     def _take(self, data: bytes) -> None:
         self._digest.update(data)
@@ -240,6 +264,6 @@ def _size(path: Path) -> int:
 
 
 def _read(path: Path, start: int, limit: int) -> bytes:
-    with path.open("rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         file.seek(start)
         return file.read(min(limit, REQUEST_BYTES_MAX))

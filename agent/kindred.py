@@ -32,12 +32,16 @@ class Process(NamedTuple):
     is_dead: bool
 
 
-def adopt_orphans() -> None:
-    """Become the parent of every descendant that loses its own."""
-    if sys.platform.startswith("linux"):
+def adopt_orphans() -> bool:
+    """Become the parent of every descendant that loses its own; False if that is not offered."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
         import ctypes  # noqa: PLC0415 - only for this
 
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        return bool(ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (ImportError, OSError, AttributeError):  # a small Python, or a C library without it
+        return False
 
 
 class Kindred:

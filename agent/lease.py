@@ -12,6 +12,7 @@ from agent.kept_output import Chunk, KeptOutput
 EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
 _POLL_MARGIN_SECONDS = 5.0  # beyond the wait asked for, before an answer counts as lost
+_ID_LENGTH_MAX = 64
 _SCHEDULE = "expected_schedule"
 _NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
@@ -33,10 +34,15 @@ class Lease(NamedTuple):
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> Lease:
-        """Read the lease out of the answer to a claim, or to a create with `claim`."""
-        lease = answer["lease"]
+        """Read the lease out of the answer to a claim, or to a create with `claim`.
+
+        Raises NotCronledger if the id is not one that can be the name of a folder.
+        """
+        lease, execution_id = answer["lease"], answer["execution"]["id"]
+        if not _is_id(execution_id):
+            raise NotCronledger(_NOT_OURS, sent=True)
         return cls(
-            execution_id=answer["execution"]["id"],
+            execution_id=execution_id,
             token=lease["token"],
             heartbeat_seconds=lease["heartbeat_seconds"],
             seconds=lease["seconds"],
@@ -98,6 +104,14 @@ def create(client: Client, body: Mapping[str, Any], answer_seconds: float) -> Le
         raise NotCronledger(_NOT_OURS, sent=True) from error
 
 
+def _is_id(value: Any) -> bool:
+    """Tell whether a value looks like an execution's id; no path, whoever has answered, does."""
+    if not isinstance(value, str) or len(value) > _ID_LENGTH_MAX:
+        return False
+    prefix, _, rest = value.partition("_")
+    return prefix == "exec" and rest.isascii() and rest.isalnum()
+
+
 def _member(answer: Any, name: str) -> Any:
     """Return a member of an answer; one without it is no answer of the server's."""
     if not isinstance(answer, dict) or name not in answer:
@@ -106,17 +120,23 @@ def _member(answer: Any, name: str) -> Any:
 
 
 def report_of(
-    ending: Mapping[str, Any], outputs: tuple[KeptOutput, KeptOutput], *, told_late: bool = False
+    ending: Mapping[str, Any],
+    outputs: tuple[KeptOutput, KeptOutput],
+    *,
+    told_late: bool = False,
+    output_refused: bool = False,
 ) -> dict[str, Any]:
     """Return the body of the final report, the same each time.
 
     `told_late`: nobody told the server while it happened, so the report says when it was.
+    `output_refused`: the server takes no more output, so the report claims no length that the
+    server would then wait for: what counts is what it has.
     """
     report = {
         name: ending.get(name)
         for name in ("outcome", "exit_code", "signal", "failure_reason", "error", "duration_ms")
     }
-    for output in outputs:
+    for output in () if output_refused else outputs:
         report[f"{output.name}_bytes"] = output.told_bytes
         report[f"{output.name}_sha256"] = _digest(ending, output)
     if ending.get("masked"):

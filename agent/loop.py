@@ -59,7 +59,7 @@ class Agent:
 
     def start(self) -> None:
         """Take up what an earlier agent has left, then begin to claim."""
-        found = find_runs(self.settings.runs)
+        found = find_runs(self.settings.runs, self._log)
         for one in found:
             how = "is over" if one.supervised is None else "still runs"
             self._log(f"{one.folder.execution_id}: found, its command {how}")

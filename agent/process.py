@@ -79,7 +79,10 @@ class CannotStart(Exception):
 def scratch_environment(
     own: Mapping[str, str], execution_id: str, job_name: str, user: str | None = None
 ) -> dict[str, str]:
-    """Return the environment of an agent's command: a cron-like minimum, then the job's own."""
+    """Return the environment of an agent's command: a cron-like minimum, then the job's own.
+
+    Raises CannotStart if there is no such user.
+    """
     name, home = _account(user)
     environment = {
         "PATH": os.environ.get("PATH") or _DEFAULT_PATH,
@@ -99,7 +102,10 @@ def scratch_environment(
 def _account(user: str | None) -> tuple[str, str]:
     """Return the name and the home folder of a user, or of the one we run as."""
     if user is not None:
-        entry = pwd.getpwnam(user)
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError as error:
+            raise CannotStart(NOT_EXECUTABLE_EXIT, _no_user(user)) from error
         return entry.pw_name, entry.pw_dir
     try:
         entry = pwd.getpwuid(os.getuid())
@@ -281,7 +287,7 @@ def _identity(user: str | None) -> dict[str, Any]:
 def _refusal(error: Exception, program: str, command: Command) -> CannotStart:
     folder = command.working_dir
     if isinstance(error, KeyError):
-        return CannotStart(NOT_EXECUTABLE_EXIT, f"there is no user {command.user!r} here")
+        return CannotStart(NOT_EXECUTABLE_EXIT, _no_user(command.user))
     if not isinstance(error, OSError):  # a NUL byte, or = in a variable's name
         return CannotStart(NOT_EXECUTABLE_EXIT, f"the command cannot be started: {error}")
     if folder is not None and not os.access(folder, os.X_OK):
@@ -293,8 +299,13 @@ def _refusal(error: Exception, program: str, command: Command) -> CannotStart:
     return CannotStart(NOT_EXECUTABLE_EXIT, f"{program}: {error.strerror or error}")
 
 
+def _no_user(user: str | None) -> str:
+    return f"there is no user {user!r} here"
+
+
 def _failure_reason(reason: str | None, outcome: str, number: int | None) -> str | None:
-    if reason == AGENT_SHUTDOWN:
+    # A command that was cut off has failed, even if it ends on SIGTERM with exit code 0.
+    if reason in {AGENT_SHUTDOWN, LEASE_LOST, CUT_OFF}:
         return AGENT_SHUTDOWN
     return "signal" if outcome == EXITED and number is not None else None
 

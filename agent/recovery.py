@@ -6,14 +6,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.kindred import Kindred
 from agent.lease import Lease
 from agent.process import EXITED, KILL_GRACE_SECONDS
-from agent.run_folder import BEGUN, DELIVERING, ENDING, RUN, RunFolder, folders_in
+from agent.run_folder import BEGUN, DELIVERING, ENDING, RUN, RunFolder, folders_in, remove_abandoned
 from agent.supervised import Supervised
 
 MARK = "CRONLEDGER_EXECUTION_ID"
@@ -36,30 +36,43 @@ class Found(NamedTuple):
     supervised: Supervised | None
 
 
-def find_runs(runs: Path) -> list[Found]:
+def find_runs(runs: Path, log: Callable[[str], None] = lambda _line: None) -> list[Found]:
     """Return the runs that nobody delivers, oldest first; what never came to run is removed."""
+    remove_abandoned(runs)
     found = []
     for folder in folders_in(runs):
         try:
-            delivering = folder.lock(DELIVERING)
-        except OSError:
-            continue  # no folder of a run, or gone meanwhile
-        if delivering is None:
-            continue  # another agent of this name is at it
+            one = _find(folder)
+        except OSError as error:  # one bad folder must not keep an agent from its work
+            log(f"{folder.execution_id}: cannot be taken up: {error}")
+            continue
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def _find(folder: RunFolder) -> Found | None:
+    try:
+        delivering = folder.lock(DELIVERING)
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # no folder of a run, or gone meanwhile
+    if delivering is None:
+        return None  # another agent of this name is at it
+    with contextlib.ExitStack() as held:
+        held.callback(os.close, delivering)
         run = folder.read(RUN)
         if run is None:
             # The agent died before it had written down what to run, so before it ran anything.
             folder.remove()
-            os.close(delivering)
-            continue
+            return None
         try:
             lease = Lease(**run["lease"])
         except (LookupError, TypeError):
             folder.set_aside(f"{RUN} is not one that this agent can read")
-            os.close(delivering)
-            continue
-        found.append(Found(folder, delivering, run, lease, Supervised.find(folder)))
-    return found
+            return None
+        supervised = Supervised.find(folder)
+        held.pop_all()
+    return Found(folder, delivering, run, lease, supervised)
 
 
 def ending_of(folder: RunFolder, grace_seconds: float = KILL_GRACE_SECONDS) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ RUNNING = "running"
 DELIVERING = "delivering"
 REFUSED = "refused"
 _REASON = "reason.json"
+_NEW = ".new"
+_ABANDONED_SECONDS = 3600.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -52,15 +55,22 @@ class RunFolder:
         make_private(parent)
         hidden = parent / f".{execution_id}"
         hidden.mkdir(mode=0o700)
-        held = tuple(lock_file(hidden / name) or 0 for name in locks)
         path = parent / execution_id
-        hidden.rename(path)
-        return cls(path), held
+        held: list[int] = []
+        with contextlib.ExitStack() as undone:
+            undone.callback(_remove_if_possible, hidden)
+            for name in locks:
+                held.append(_lock_new(hidden / name))
+                undone.callback(os.close, held[-1])
+            hidden.rename(path)
+            undone.pop_all()
+        return cls(path), tuple(held)
 
     def write(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
         """Write a document in one step: it is there as a whole, or not at all."""
-        new = self.path / f"{name}.new"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        new = self.path / f"{name}{_NEW}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        descriptor = os.open(new, flags, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(document, file)
             file.flush()
@@ -82,7 +92,9 @@ class RunFolder:
     def sync(self) -> None:
         """Make its output and documents durable, and that they are there."""
         for entry in self.path.iterdir():
-            if entry.suffix:  # the others are locks and pipes
+            if entry.suffix in {"", _NEW}:
+                continue  # locks, pipes, and what is only just being written
+            with contextlib.suppress(FileNotFoundError):  # the oldest output goes at any time
                 _sync(entry)
         _sync(self.path)
         _sync(self.path.parent)
@@ -97,7 +109,8 @@ class RunFolder:
     def is_running(self) -> bool:
         """True if the process that sees the command through still lives."""
         try:
-            held = self.lock(RUNNING)
+            # A lock that is not there is not made: the folder may be about to be removed.
+            held = lock_file(self.path / RUNNING, create=False)
         except OSError:
             return False
         if held is None:
@@ -129,15 +142,27 @@ def make_private(path: Path) -> None:
             _sync(path.parent)
 
 
-def lock_file(path: Path) -> int | None:
-    """Lock a file and return the descriptor that holds the lock; None if another has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def lock_file(path: Path, *, create: bool = True) -> int | None:
+    """Lock a file and return the descriptor that holds the lock; None if another has it.
+
+    Raises OSError, also if the file is not there and `create` is false.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+    descriptor = os.open(path, flags, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove what is left of runs whose maker was killed before anybody could see them."""
+    for hidden in parent.glob(".exec_*"):
+        with contextlib.suppress(OSError):
+            if time.time() - hidden.lstat().st_mtime > _ABANDONED_SECONDS:
+                RunFolder(hidden).remove()
 
 
 def folders_in(parent: Path) -> list[RunFolder]:
@@ -152,6 +177,18 @@ def folders_in(parent: Path) -> list[RunFolder]:
 def is_full(error: OSError) -> bool:
     """True if it was room on the disk that was missing, which may come back."""
     return error.errno in _FULL
+
+
+def _lock_new(path: Path) -> int:
+    held = lock_file(path)
+    if held is None:
+        raise BlockingIOError(errno.EAGAIN, "somebody else holds the lock", str(path))
+    return held
+
+
+def _remove_if_possible(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        RunFolder(path).remove()
 
 
 def _sync(path: Path) -> None:

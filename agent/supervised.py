@@ -51,15 +51,18 @@ class Supervised:
     @classmethod
     def start(cls, folder: RunFolder, running: int, job: Mapping[str, Any]) -> Supervised:
         """Start a supervisor for a job; it takes over the lock `running`. Raises OSError."""
+        told = json.dumps(job).encode()
         for name in (_NEWS, _CONTROL):
             os.mkfifo(folder.path / name, 0o600)
-        with contextlib.ExitStack() as opened:
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as ours:
             # The supervisor gets what is locked and opened already: there is no moment in which
             # it could be held for gone, or would miss what it is told.
             news = os.open(folder.path / _NEWS, os.O_RDONLY | os.O_NONBLOCK)
+            ours.callback(os.close, news)
             teller = os.open(folder.path / _NEWS, os.O_RDWR | os.O_NONBLOCK)
             opened.callback(os.close, teller)
             control = os.open(folder.path / _CONTROL, os.O_RDWR | os.O_NONBLOCK)
+            ours.callback(os.close, control)
             log = os.open(folder.path / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             opened.callback(os.close, log)
             words = [sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT]
@@ -69,10 +72,12 @@ class Supervised:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 pass_fds=(running, teller, control),
+                env=_environment(),
                 start_new_session=True,
             )
+            ours.pop_all()
         supervised = cls(folder, news, control, popen)
-        supervised._hand_over(job)
+        supervised._hand_over(told)
         return supervised
 
     @classmethod
@@ -82,8 +87,12 @@ class Supervised:
             return None
         try:
             news = os.open(folder.path / _NEWS, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
             control = os.open(folder.path / _CONTROL, os.O_RDWR | os.O_NONBLOCK)
         except OSError:
+            os.close(news)
             return None
         found = cls(folder, news, control)
         if folder.is_running():
@@ -137,9 +146,23 @@ class Supervised:
             if not self._closed:
                 os.write(self._control, json.dumps(word).encode() + b"\n")
 
-    def _hand_over(self, job: Mapping[str, Any]) -> None:
+    def _hand_over(self, told: bytes) -> None:
         assert self._popen is not None  # noqa: S101 - see `start`
         assert self._popen.stdin is not None  # noqa: S101
         # A supervisor that has died already is noticed by the end of its pipe.
         with contextlib.suppress(BrokenPipeError), self._popen.stdin as pipe:
-            pipe.write(json.dumps(job).encode())
+            pipe.write(told)
+
+
+def last_words(folder: RunFolder) -> str | None:
+    """Return the last line that the supervisor of a run has left in its log, if there is any."""
+    try:
+        lines = (folder.path / _LOG).read_text(errors="replace").split("\n")
+    except OSError:
+        return None
+    return next((line for line in reversed(lines) if line.strip()), None)
+
+
+def _environment() -> dict[str, str]:
+    # A command of the same user can read the environment of its supervisor: no token of ours there.
+    return {name: value for name, value in os.environ.items() if not name.startswith("CRONLEDGER_")}

@@ -87,10 +87,11 @@ def _news_teller(news: int) -> Callable[[], None]:
     return tell
 
 
-def _write_ending(folder: RunFolder, document: Mapping[str, Any]) -> None:
+def write_ending(folder: RunFolder, document: Mapping[str, Any]) -> None:
+    """Write down how the command ended; raises OSError if the disk is broken, not if it is full."""
     while True:
         try:
-            folder.sync()
+            _sync_output(folder)
             folder.write(ENDING, document)
         except OSError as error:
             if not is_full(error):
@@ -98,6 +99,16 @@ def _write_ending(folder: RunFolder, document: Mapping[str, Any]) -> None:
             time.sleep(_FULL_PAUSE_SECONDS)  # nobody else knows how it ended: wait for room
         else:
             return
+
+
+def _sync_output(folder: RunFolder) -> None:
+    try:
+        folder.sync()
+    except OSError as error:
+        if is_full(error):
+            raise
+        # A crash of the machine may cost some output; the end that we know is to be kept anyway.
+        sys.stderr.write(f"some output may not outlive a crash: {error}\n")
 
 
 def main(arguments: list[str]) -> int:
@@ -117,13 +128,13 @@ def main(arguments: list[str]) -> int:
     command = Command(
         job["command"], job["environment"], job.get("working_dir"), user=job.get("user")
     )
-    adopt_orphans()
+    adopting = adopt_orphans()
     run = Run(
         command,
         (outputs[0], outputs[1]),
         timeout_seconds=job["timeout_seconds"],
         grace_seconds=job["grace_seconds"],
-        adopting=True,
+        adopting=adopting,
     )
     cut_off = None
     if job["stop_when_cut_off"]:
@@ -138,6 +149,6 @@ def main(arguments: list[str]) -> int:
     folder.write(BEGUN, {"pid": os.getpid()})
     # At this point whoever comes after us knows that the command may have run.
     ending = run.carry_out()
-    _write_ending(folder, ending_document(ending, (outputs[0], outputs[1])))
+    write_ending(folder, ending_document(ending, (outputs[0], outputs[1])))
     # At this point the end is durable, and our lock goes with us.
     return 0

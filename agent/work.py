@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -11,10 +12,10 @@ from agent.assignment import Assignment, Settings
 from agent.client import Client
 from agent.delivery import REFUSED, UNFINISHED, Delivery, Outputs, Over, Verdict, settle
 from agent.lease import Lease
-from agent.process import AGENT_SHUTDOWN, CANCELED, EXITED, LEASE_LOST
+from agent.process import AGENT_SHUTDOWN, CANCELED, EXITED, LEASE_LOST, CannotStart
 from agent.recovery import Found, ending_of
-from agent.run_folder import DELIVERING, RUN, RUNNING, RunFolder
-from agent.supervised import Supervised
+from agent.run_folder import BEGUN, DELIVERING, RUN, RUNNING, RunFolder
+from agent.supervised import Supervised, last_words
 
 
 class Work:
@@ -61,23 +62,24 @@ class Work:
             return
         try:
             found = self._begin(assignment)
-        except OSError as error:
+        except (OSError, LookupError, CannotStart) as error:
             self._hand_back(lease, client, "spawn_failed", f"its agent cannot run it: {error}")
             return
         self._log(f"{lease.execution_id}: started, job {assignment.job_name!r}")
         self.see_through(found, client)
 
     def _begin(self, assignment: Assignment) -> Found:
-        run, lease = assignment.run(), assignment.lease
+        run, lease, job = assignment.run(), assignment.lease, assignment.job(self._settings)
         folder, (running, delivering) = RunFolder.make(
             self._settings.runs, lease.execution_id, RUNNING, DELIVERING
         )
         try:
             folder.write(RUN, run)
             # At this point an agent that comes after us knows of it.
-            supervised = Supervised.start(folder, running, assignment.job(self._settings))
-        except OSError:
-            folder.remove()
+            supervised = Supervised.start(folder, running, job)
+        except Exception:
+            with contextlib.suppress(OSError):
+                folder.remove()
             os.close(delivering)
             raise
         finally:
@@ -113,6 +115,8 @@ class Work:
 
         def ending() -> Mapping[str, Any]:
             endings.append(ending_of(folder, self._settings.kill_grace_seconds))
+            if folder.read(BEGUN) is None and (words := last_words(folder)) is not None:
+                self._log(f"{folder.execution_id}: its supervisor has died: {words}")
             return endings[-1]
 
         def end(reason: str) -> None:

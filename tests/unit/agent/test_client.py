@@ -3,10 +3,12 @@
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from agent.client import Client, InvalidUrlError, Problem, Unreachable
+from agent.client import Client, InvalidUrlError, NotCronledger, Problem, Unreachable
+from agent.lease import Lease
 from tests.support.fake_server import BASE, DROP_AFTER, TOKEN, FakeServer, problem, serving
 
 
@@ -129,3 +131,13 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
     """What is no http(s) address is named before anything is sent."""
     with pytest.raises(InvalidUrlError):
         Client(url, TOKEN)
+
+
+@pytest.mark.parametrize(
+    "execution_id", ["../../etc", "exec_../../etc", "exec_", "exec_a/b", "exec_a\0", ".", None, 7]
+)
+def test_an_id_that_could_be_a_path_is_no_answer(execution_id: Any) -> None:
+    """The id becomes the name of a folder: whoever answers does not choose where that is."""
+    lease = {"token": "t", "heartbeat_seconds": 10, "seconds": 30}
+    with pytest.raises(NotCronledger):
+        Lease.from_answer({"execution": {"id": execution_id}, "lease": lease})

@@ -8,6 +8,8 @@ import pytest
 
 from agent.kept_output import Chunk, KeptOutput, KeptWriter
 from agent.masking import Masker
+from agent.process import Command
+from agent.run import Run
 
 
 def writer(folder: Path, kept_max: int = 1000) -> KeptWriter:
@@ -197,3 +199,40 @@ def test_what_is_masked_never_reaches_a_file(tmp_path: Path) -> None:
     subject.close()
     assert (tmp_path / "stdout.0").read_bytes() == b"a*b*"
     assert subject.summary() == {"bytes": 4, "sha256": hashlib.sha256(b"a*b*").hexdigest()}
+
+
+class Faulty(Stars):
+    """Has a fault that shows at the letter q."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what it was given, or fail."""
+        if b"q" in data:
+            raise IndexError(data)
+        return data
+
+
+def test_a_fault_in_masking_costs_the_rest_of_the_output_only(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The command writes on; what nobody has masked is counted, but neither kept nor hashed."""
+    # given
+    run = Run(
+        Command("echo q; head -c 300000 /dev/zero && exit 3"),
+        (KeptWriter(tmp_path, "stdout", masker=Faulty()), KeptWriter(tmp_path, "stderr")),
+        timeout_seconds=None,
+    )
+    # when
+    ending = run.carry_out()
+    # then
+    assert ending.exit_code == 3
+    assert list(tmp_path.iterdir()) == []
+    assert "the rest of stdout is not kept: masking failed (IndexError)" in capfd.readouterr().err
+
+
+def test_what_could_not_be_masked_is_counted(tmp_path: Path) -> None:
+    """From the fault on there is a length, and no digest."""
+    subject = KeptWriter(tmp_path, "stdout", masker=Faulty())
+    for data in (b"ab", b"q", b"cd"):
+        subject.write(data)
+    subject.close()
+    assert subject.summary() == {"bytes": 5, "sha256": None}

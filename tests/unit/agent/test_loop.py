@@ -218,6 +218,21 @@ def test_output_over_the_servers_cap_is_left_out_and_the_outcome_told(
     assert execution.stdout.next_offset == 1_000_000 == execution.report["stdout_bytes"]
 
 
+def test_an_outcome_is_told_without_lengths_when_the_output_is_refused(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    """Output that the server never takes does not keep it from hearing how the command ended."""
+    server.fail("logs", problem(404, "resource_not_found", "there is no such lease"))
+    server.replies["complete"] = [(200, {})]
+    server.add("echo hello; exit 4")
+    with working(server, tmp_path):
+        server.wait_for(lambda: server.seen("complete"))
+    (request,) = server.seen("complete")
+    report = request.json()
+    assert report["exit_code"] == 4
+    assert not {"stdout_bytes", "stdout_sha256", "stderr_bytes"} & report.keys()
+
+
 def test_a_cancel_ends_the_command_at_once(server: FakeServer, tmp_path: Path) -> None:
     """The long poll of the heartbeat brings the cancel, long before a period is over."""
     execution = server.add("exec sleep 60")

@@ -9,6 +9,8 @@ import pytest
 from agent.process import (
     AGENT_SHUTDOWN,
     CANCELED,
+    CUT_OFF,
+    LEASE_LOST,
     CannotStart,
     Command,
     Ending,
@@ -160,6 +162,19 @@ def test_a_shutdown_is_an_exit_with_its_reason() -> None:
         ending.exit_code,
         ending.failure_reason,
     ) == ("exited", 143, "agent_shutdown")
+    close(running)
+
+
+@pytest.mark.parametrize("reason", [CUT_OFF, LEASE_LOST])
+def test_a_command_that_is_cut_off_has_failed_whatever_its_exit_code(reason: str) -> None:
+    """A command that ends on SIGTERM with exit code 0 has not done its work."""
+    running = start(Command("trap 'exit 0' TERM; echo up; while :; do sleep 0.02; done"))
+    wait_until_up(running)
+    running.end(reason)
+    ending = running.supervise(None)
+    assert (ending.outcome, ending.exit_code) == ("exited", 0)
+    assert ending.failure_reason == "agent_shutdown"
+    assert "lease" in (ending.error or "")
     close(running)
 
 

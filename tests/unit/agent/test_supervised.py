@@ -1,7 +1,9 @@
 """Rules of a supervisor: a process that sees one command through, whoever started it."""
 
+import errno
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from agent.kindred import adopt_orphans
 from agent.process import AGENT_SHUTDOWN, CANCELED, scratch_environment
 from agent.recovery import NEVER_STARTED, ending_of, find_runs
 from agent.run_folder import ENDING, RUN, RUNNING, RunFolder
 from agent.supervised import Supervised
-from agent.supervisor import CutOff
+from agent.supervisor import CutOff, write_ending
 from tests.support.agents import end_orphan, is_alive, until_gone
 from tests.support.calls import SECONDS, eventually, fresh
 from tests.support.trees import escaping_tree, survivors, until_none_is_left
@@ -191,6 +194,52 @@ def test_nobody_claims_to_have_seen_the_end_of_a_killed_supervisors_command(
         assert ending == one.folder.read(ENDING)
     assert (ending["outcome"], ending["exit_code"], ending["signal"]) == ("exited", None, None)
     assert ending["error"] == "nobody saw how the command ended: its supervisor was killed"
+
+
+def test_a_disk_that_loses_output_does_not_lose_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A known exit code is written down, though some output could not be made durable."""
+    folder, _ = RunFolder.make(tmp_path, "exec_1")
+
+    def broken(_folder: RunFolder) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(RunFolder, "sync", broken)
+    write_ending(folder, {"exit_code": 3})
+    assert folder.read(ENDING) == {"exit_code": 3}
+
+
+def test_the_agents_token_is_not_in_the_environment_of_a_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command of the same user could read it there."""
+    monkeypatch.setenv("CRONLEDGER_TOKEN", "clk_secret")
+    with supervised(
+        tmp_path, "tr '\\0' '\\n' < /proc/$PPID/environ; echo up; exec sleep 60"
+    ) as one:
+        said = one.until_said("up\n")
+    assert "PATH=" in said
+    assert "clk_secret" not in said
+
+
+def test_where_orphans_cannot_be_adopted_there_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small Python without ctypes runs commands all the same."""
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    assert not adopt_orphans()
+
+
+def test_a_supervisor_that_cannot_be_started_leaves_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that fails to start one a thousand times can still start the next."""
+    folder, (running,) = RunFolder.make(tmp_path, "exec_1", RUNNING)
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    before = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(FileNotFoundError):
+        Supervised.start(folder, running, job("true"))
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    os.close(running)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
