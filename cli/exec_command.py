@@ -112,7 +112,7 @@ def _record(
         folder = make_folder(execution_id)
         record = ExecRecord(folder, _body(args, execution_id), _open_client, on_cancel=on_cancel)
         record.begin()
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the command has to run
         _warn(f"this run is not recorded: it cannot be kept: {error}")
         return None
     return record

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.run_folder import ENDING, LEASE, RUN, RunFolder
-from cli.exec_spool import spool_paths
+from cli.exec_spool import own_spools
 from cli.home import default_home, server_url
 from cli.usage import UsageError
 
@@ -254,7 +254,7 @@ class ExecRecord:
     def _spools_with_others(self) -> list[Path]:
         """Return the spools in which more waits than our own run."""
         found = []
-        for path in spool_paths():
+        for path in own_spools():
             try:
                 count = len(os.listdir(path / "runs"))  # noqa: PTH208 - names are enough
             except OSError:
