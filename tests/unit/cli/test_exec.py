@@ -319,3 +319,17 @@ def test_a_closed_output_ends_the_command(server: FakeServer) -> None:
         process.stdout.close()
         assert process.wait(DEADLINE_SECONDS) == 141
     assert only(server).report["signal"] == 13
+
+
+def test_closed_descriptors_are_not_those_of_our_files(home: Path) -> None:
+    """With stdin and stdout closed, the command's output gets into no file but the kept one."""
+    line = 'exec "$0" -m cli.main exec --job nightly -- echo out 0<&- 1>&-'
+    subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CRONLEDGER_URL": "http://127.0.0.1:1"}
+        | {"CRONLEDGER_TOKEN": TOKEN},
+        check=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    (folder,) = kept(home)
+    assert [path.name for path in folder.iterdir() if b"out\n" in path.read_bytes()] == ["stdout.0"]
