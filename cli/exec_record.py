@@ -5,6 +5,7 @@ What speaks HTTP is imported in the background: it takes longer to import than `
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -99,6 +100,7 @@ class ExecRecord:
         self._threads_left = 0
         self._is_away = False
         self._settled = False
+        self._ending: Mapping[str, Any] = {}
         self.watch = InProcess()
         self.refusal = ""
         self.obstacle = "the server has not answered in time"
@@ -118,9 +120,15 @@ class ExecRecord:
     def finish(self, ending: Mapping[str, Any]) -> bool:
         """Write down the end, and wait a moment for the server to take it; True if it is settled.
 
-        Else all of it is durable in the spool.
+        Else all of it is durable in the spool. Raises OSError if neither the disk took it nor the
+        server.
         """
-        self.folder.write(ENDING, ending, durable=False)
+        self._ending = ending  # a full disk does not keep the server from hearing of it
+        problem = None
+        try:
+            self.folder.write(ENDING, ending, durable=False)
+        except OSError as error:
+            problem = error
         self.watch.finish()
         with self._changed:
             self._changed.wait_for(lambda: self._is_away or self._threads_left == 0, FINISH_SECONDS)
@@ -134,6 +142,8 @@ class ExecRecord:
         # It may be settled at this very moment: whoever is first under the lock is right.
         with self._changed:
             if not self._settled:
+                if problem is not None:
+                    raise problem
                 self.folder.sync()
             return self._settled
 
@@ -156,7 +166,8 @@ class ExecRecord:
         from agent.client import InvalidUrlError  # noqa: PLC0415 - see above
         from cli.connection import NoTokenError  # noqa: PLC0415
 
-        self.folder.sync()
+        with contextlib.suppress(OSError):  # the server may take what the disk does not
+            self.folder.sync()
         # At this point a crash of the machine leaves something to tell of.
         if not self._is_there() and self._given_up.wait(AWAY_SECONDS):
             return
@@ -213,7 +224,8 @@ class ExecRecord:
                 self._note_obstacle(verdict.sentence)
             else:
                 self._is_away, self.has_lease = False, True
-                self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
+                with contextlib.suppress(OSError):  # who delivers later asks for it again
+                    self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
                 return lease
             self._given_up.wait(delay)
         return None
@@ -226,7 +238,7 @@ class ExecRecord:
             client,
             Outputs(self.folder.path),
             watch=self.watch,
-            ending=lambda: self.folder.read(ENDING) or {},
+            ending=lambda: self._ending,
             on_cancel=self._on_cancel,
             on_lease_lost=_nothing,  # the command is the caller's, not the ledger's
             log=_nothing,

@@ -333,3 +333,13 @@ def test_closed_descriptors_are_not_those_of_our_files(home: Path) -> None:
     )
     (folder,) = kept(home)
     assert [path.name for path in folder.iterdir() if b"out\n" in path.read_bytes()] == ["stdout.0"]
+
+
+def test_a_full_disk_does_not_keep_the_end_from_the_server(server: FakeServer, home: Path) -> None:
+    """The end that cannot be written down is told all the same."""
+    fill = "resource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, (0, 0))"
+    line = f"import os, resource; {fill}; raise SystemExit(3)"
+    code, _, err = run(server.url, "--", sys.executable, "-c", line)
+    assert (code, err) == (3, b"")
+    assert only(server).report["exit_code"] == 3
+    assert kept(home) == []
