@@ -7,10 +7,11 @@ with its reason.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.run_folder import REFUSED, RunFolder, folders_in, lock_file
+from agent.run_folder import DELIVERING, REFUSED, RunFolder, folders_in, lock_file
 
 RUNS_MAX = 10_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -66,11 +67,18 @@ class Spool:
     def _drop(self, folder: RunFolder, *, whole: bool) -> int:
         if folder.is_running():
             return 0
+        try:
+            delivering = folder.lock(DELIVERING)
+        except OSError:
+            return 0  # gone meanwhile, or no folder of a run
+        if delivering is None:
+            return 0  # just on its way
         with contextlib.suppress(OSError):
             if whole:
                 folder.remove()
             for path in _output_of(folder):
                 path.unlink()
+        os.close(delivering)
         return 1
 
 
