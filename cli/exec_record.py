@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.lease import Lease
 
 FINISH_SECONDS = 1.0
+BACKLOG_SECONDS = 0.2  # for what earlier runs have left, after our own is settled
 CREATE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 AWAY_SECONDS = 0.2
@@ -97,7 +98,7 @@ class ExecRecord:
         self._client: Client | None = None
         self._delivery: Delivery | None = None
         self._backlog: Backlog | None = None
-        self._threads_left = 0
+        self._under_way: set[Callable[[], None]] = set()
         self._is_away = False
         self._settled = False
         self._ending: Mapping[str, Any] = {}
@@ -131,7 +132,11 @@ class ExecRecord:
             problem = error
         self.watch.finish()
         with self._changed:
-            self._changed.wait_for(lambda: self._is_away or self._threads_left == 0, FINISH_SECONDS)
+            self._changed.wait_for(
+                lambda: self._is_away or self._tell not in self._under_way, FINISH_SECONDS
+            )
+            if self._settled:
+                self._changed.wait_for(lambda: not self._under_way, BACKLOG_SECONDS)
         self._given_up.set()
         if self._client is not None:
             self._client.abort()
@@ -155,11 +160,11 @@ class ExecRecord:
                 self._note_obstacle(str(error), lasts=True)
             finally:
                 with self._changed:
-                    self._threads_left -= 1
+                    self._under_way.discard(work)
                     self._changed.notify_all()
 
         with self._changed:
-            self._threads_left += 1
+            self._under_way.add(work)
         threading.Thread(target=do, daemon=True).start()
 
     def _tell(self) -> None:
