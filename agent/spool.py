@@ -42,17 +42,18 @@ class Spool:
             return lock_file(self.path / _LOCK)
         return None
 
-    def trim(self) -> str | None:
+    def trim(self, *, weigh: bool = True) -> str | None:
         """Keep it within its bounds; return what had to go, if anything did.
 
-        The oldest output goes first: that a run happened, and how it ended, weighs more.
+        The oldest output goes first: that a run happened, and how it ended, weighs more. Without
+        `weigh` only the runs are counted, which is cheap.
         """
         folders = folders_in(self.runs) + folders_in(self.path / REFUSED)
         folders.sort(key=lambda folder: folder.execution_id)
         gone = 0
         for folder in folders[: max(0, len(folders) - self._runs_max)]:
             gone += self._drop(folder, whole=True)
-        sizes = [(folder, _bytes_in(folder)) for folder in folders]
+        sizes = [(folder, _bytes_in(folder)) for folder in folders] if weigh else []
         total = sum(size for _, size in sizes)
         for folder, size in sizes:
             if total <= self._bytes_max:

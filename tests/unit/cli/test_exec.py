@@ -343,3 +343,25 @@ def test_a_full_disk_does_not_keep_the_end_from_the_server(server: FakeServer, h
     assert (code, err) == (3, b"")
     assert only(server).report["exit_code"] == 3
     assert kept(home) == []
+
+
+def test_a_caller_that_ignores_its_children_gets_the_exit_code(server: FakeServer) -> None:
+    """An ignored SIGCHLD is inherited; the command's exit code is known all the same."""
+    script = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    script += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    line = ["-m", "cli.main", "exec", "--job", "nightly", "--", "/bin/sh", "-c", "exit 3"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *line],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CRONLEDGER_URL": server.url}
+        | {"CRONLEDGER_TOKEN": TOKEN},
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 3 == only(server).report["exit_code"]
+
+
+def test_an_agent_id_that_is_no_name_is_a_wrong_use(server: FakeServer) -> None:
+    """The server would refuse it after the run, when it is too late to say so."""
+    code, _, err = run(server.url, "--agent-id", "no name", "--", "true")
+    assert code == 2
+    assert b"'no name' is no name" in err
