@@ -24,11 +24,13 @@ from agent.delivery import (
 )
 from agent.lease import Lease, create, timestamp
 from agent.recovery import unseen_ending
-from agent.run_folder import ENDING, LEASE, RUN, RunFolder
+from agent.run_folder import DELIVERING, ENDING, LEASE, RUN, RunFolder
 from agent.spool import Spool
 
 CREATE_SECONDS = 10.0
 WATCH_SECONDS = 5.0
+_BLOCKED = "blocked"  # a verdict like UNFINISHED, but on the server or on us: no run gets through
+_ABOUT_ALL = frozenset({401, 429, 503})
 
 
 class Backlog:
@@ -40,6 +42,7 @@ class Backlog:
         self._log = log
         self._stopped = threading.Event()
         self._delivery: Delivery | None = None
+        self._told: dict[str, str] = {}
 
     def stop(self) -> None:
         """End soon; what is not delivered stays."""
@@ -69,26 +72,58 @@ class Backlog:
         if held is None:
             return True
         try:
+            is_empty = True
             for folder in self._spool.waiting():
-                if self._stopped.is_set():
+                verdict = self._deliver_one(folder)
+                if self._stopped.is_set() or verdict.kind == _BLOCKED:
                     return False
-                try:
-                    verdict = self._deliver(folder)
-                except (LookupError, TypeError, ValueError):
-                    verdict = Verdict(REFUSED, "its documents are not ones that can be read")
                 if verdict.kind == UNFINISHED:
-                    return False
-                settle(folder, verdict)
-                how = "recorded" if verdict.kind == RECORDED else f"refused: {verdict.sentence}"
-                self._log(f"{folder.execution_id}: a run of exec, {how}")
-            return True
+                    is_empty = False  # it does not hold up those behind it
+                    self._tell_once(folder, verdict)
+            return is_empty
         finally:
             os.close(held)
 
+    def _deliver_one(self, folder: RunFolder) -> Verdict:
+        if self._stopped.is_set():
+            return Verdict(UNFINISHED)
+        try:
+            delivering = folder.lock(DELIVERING)
+            if delivering is None:
+                return Verdict(UNFINISHED, "another process is at it")
+            try:
+                verdict = self._deliver(folder)
+                if verdict.kind in {RECORDED, REFUSED}:
+                    settle(folder, verdict)
+            finally:
+                os.close(delivering)
+        except OSError as error:
+            return Verdict(UNFINISHED, str(error))
+        if verdict.kind in {RECORDED, REFUSED}:
+            how = "recorded" if verdict.kind == RECORDED else f"refused: {verdict.sentence}"
+            self._log(f"{folder.execution_id}: a run of exec, {how}")
+            self._told.pop(folder.execution_id, None)
+        return verdict
+
+    def _tell_once(self, folder: RunFolder, verdict: Verdict) -> None:
+        if self._told.get(folder.execution_id) != verdict.sentence:
+            self._told[folder.execution_id] = verdict.sentence
+            self._log(f"{folder.execution_id}: a run of exec, not recorded yet: {verdict.sentence}")
+
     def _deliver(self, folder: RunFolder) -> Verdict:
+        try:
+            return self._deliver_documents(folder)
+        except (LookupError, TypeError, ValueError):
+            return Verdict(REFUSED, "its documents are not ones that can be read")
+
+    def _deliver_documents(self, folder: RunFolder) -> Verdict:
         run = folder.read(RUN)
         if run is None:
             return Verdict(RECORDED, "there is nothing to record: it did not begin")
+        # Made up, if need be, before anything else is written that could pass for a sign of life.
+        ending = folder.read(ENDING) or unseen_ending(folder, "exec was killed")
+        # By the clock that cannot step back: nothing ends before it has begun.
+        ending = {**ending, "ended_at": run["started_at"] + ending["duration_ms"] / 1000}
         known = folder.read(LEASE)
         try:
             if known is None:
@@ -98,10 +133,10 @@ class Backlog:
                 known = {"lease": lease.document(), "told_late": True}
                 folder.write(LEASE, known)
         except Unreachable as error:
-            return Verdict(UNFINISHED, str(error))
+            return Verdict(_BLOCKED, str(error))
         except Problem as problem:
-            return verdict_on(problem)
-        ending = folder.read(ENDING) or unseen_ending(folder, "exec was killed")
+            verdict = verdict_on(problem)
+            return verdict._replace(kind=_BLOCKED) if problem.status in _ABOUT_ALL else verdict
         delivery = Delivery(
             Lease(**known["lease"]),
             self._client,

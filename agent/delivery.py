@@ -51,7 +51,9 @@ def verdict_on(problem: Problem) -> Verdict:
     sentence = str(problem)
     if problem.passing or problem.status in _NOT_AUTHORISED:
         return Verdict(UNFINISHED, sentence)
-    kept = problem.status == _CONFLICT and _LATE_OUTCOME in problem.detail
+    kept = problem.code == "kept_as_late_outcome" or (
+        problem.status == _CONFLICT and _LATE_OUTCOME in problem.detail  # an older server
+    )
     return Verdict(RECORDED if kept else REFUSED, sentence)
 
 

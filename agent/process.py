@@ -28,6 +28,7 @@ NOT_EXECUTABLE_EXIT = 126
 SIGNAL_EXIT_BASE = 128
 
 KILL_GRACE_SECONDS = 10.0
+_LOST_STATUS = 255  # not 0: nobody knows that it went well
 _KILL_CONFIRM_SECONDS = 10.0  # a process in uninterruptible sleep survives SIGKILL for a while
 _POLL_SECONDS = 0.01  # doubled each time, up to:
 _POLL_SECONDS_MAX = 0.25
@@ -185,17 +186,22 @@ class RunningCommand:
 
     def _reap(self) -> None:
         pid = self._popen.pid
-        while self._adopting:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-            if ended is not None and ended.si_pid == pid:
-                break
-            if ended is not None:
-                os.waitpid(ended.si_pid, 0)  # an orphan that we have adopted
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        is_lost = False
+        try:
+            while self._adopting:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+                if ended is not None and ended.si_pid == pid:
+                    break
+                if ended is not None:
+                    os.waitpid(ended.si_pid, 0)  # an orphan that we have adopted
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:  # SIGCHLD is ignored: the system has thrown its status away
+            is_lost = True
         moment = time.monotonic()
         with self._changed:
             # Reaped under the lock: nobody signals a number that may be another process by now.
-            self._status = self._popen.wait()
+            status = self._popen.wait()
+            self._status = _LOST_STATUS if is_lost else status
             self._ended = moment
             self._changed.notify_all()
 

@@ -114,8 +114,16 @@ def _made_up(folder: RunFolder, sentence: str, reason: str = UNSEEN) -> dict[str
 
 
 def _last_written(folder: RunFolder) -> float:
-    """Return when something was last heard of a run, at least its beginning."""
-    return max(path.stat().st_mtime for path in folder.path.iterdir() if path.suffix)
+    """Return when something was last heard of a run, at least its beginning.
+
+    What its delivery has written says nothing about that.
+    """
+    written = [
+        path.stat().st_mtime
+        for path in folder.path.iterdir()
+        if path.name in {RUN, BEGUN} or path.suffix[1:].isdecimal()
+    ]
+    return max(written, default=time.time())
 
 
 def end_stray(execution_id: str, grace_seconds: float) -> None:

@@ -7,10 +7,11 @@ with its reason.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.run_folder import REFUSED, RunFolder, folders_in, lock_file
+from agent.run_folder import DELIVERING, REFUSED, RunFolder, folders_in, lock_file
 
 RUNS_MAX = 10_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -41,17 +42,18 @@ class Spool:
             return lock_file(self.path / _LOCK)
         return None
 
-    def trim(self) -> str | None:
+    def trim(self, *, weigh: bool = True) -> str | None:
         """Keep it within its bounds; return what had to go, if anything did.
 
-        The oldest output goes first: that a run happened, and how it ended, weighs more.
+        The oldest output goes first: that a run happened, and how it ended, weighs more. Without
+        `weigh` only the runs are counted, which is cheap.
         """
         folders = folders_in(self.runs) + folders_in(self.path / REFUSED)
         folders.sort(key=lambda folder: folder.execution_id)
         gone = 0
         for folder in folders[: max(0, len(folders) - self._runs_max)]:
             gone += self._drop(folder, whole=True)
-        sizes = [(folder, _bytes_in(folder)) for folder in folders]
+        sizes = [(folder, _bytes_in(folder)) for folder in folders] if weigh else []
         total = sum(size for _, size in sizes)
         for folder, size in sizes:
             if total <= self._bytes_max:
@@ -66,11 +68,18 @@ class Spool:
     def _drop(self, folder: RunFolder, *, whole: bool) -> int:
         if folder.is_running():
             return 0
+        try:
+            delivering = folder.lock(DELIVERING)
+        except OSError:
+            return 0  # gone meanwhile, or no folder of a run
+        if delivering is None:
+            return 0  # just on its way
         with contextlib.suppress(OSError):
             if whole:
                 folder.remove()
             for path in _output_of(folder):
                 path.unlink()
+        os.close(delivering)
         return 1
 
 

@@ -18,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--agent-id",
         metavar="ID",
+        type=name,
         default=local_agent_id(),
         help="the name to run under (default: this host's name, %(default)s)",
     )

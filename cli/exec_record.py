@@ -5,6 +5,7 @@ What speaks HTTP is imported in the background: it takes longer to import than `
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.run_folder import ENDING, LEASE, RUN, RunFolder
-from cli.exec_spool import spool_paths
+from cli.exec_spool import own_spools
 from cli.home import default_home, server_url
 from cli.usage import UsageError
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from agent.lease import Lease
 
 FINISH_SECONDS = 1.0
+BACKLOG_SECONDS = 0.2  # for what earlier runs have left, after our own is settled
 CREATE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 AWAY_SECONDS = 0.2
@@ -96,9 +98,10 @@ class ExecRecord:
         self._client: Client | None = None
         self._delivery: Delivery | None = None
         self._backlog: Backlog | None = None
-        self._threads_left = 0
+        self._under_way: set[Callable[[], None]] = set()
         self._is_away = False
         self._settled = False
+        self._ending: Mapping[str, Any] = {}
         self.watch = InProcess()
         self.refusal = ""
         self.obstacle = "the server has not answered in time"
@@ -118,12 +121,22 @@ class ExecRecord:
     def finish(self, ending: Mapping[str, Any]) -> bool:
         """Write down the end, and wait a moment for the server to take it; True if it is settled.
 
-        Else all of it is durable in the spool.
+        Else all of it is durable in the spool. Raises OSError if neither the disk took it nor the
+        server.
         """
-        self.folder.write(ENDING, ending, durable=False)
+        self._ending = ending  # a full disk does not keep the server from hearing of it
+        problem = None
+        try:
+            self.folder.write(ENDING, ending, durable=False)
+        except OSError as error:
+            problem = error
         self.watch.finish()
         with self._changed:
-            self._changed.wait_for(lambda: self._is_away or self._threads_left == 0, FINISH_SECONDS)
+            self._changed.wait_for(
+                lambda: self._is_away or self._tell not in self._under_way, FINISH_SECONDS
+            )
+            if self._settled:
+                self._changed.wait_for(lambda: not self._under_way, BACKLOG_SECONDS)
         self._given_up.set()
         if self._client is not None:
             self._client.abort()
@@ -134,6 +147,8 @@ class ExecRecord:
         # It may be settled at this very moment: whoever is first under the lock is right.
         with self._changed:
             if not self._settled:
+                if problem is not None:
+                    raise problem
                 self.folder.sync()
             return self._settled
 
@@ -145,18 +160,19 @@ class ExecRecord:
                 self._note_obstacle(str(error), lasts=True)
             finally:
                 with self._changed:
-                    self._threads_left -= 1
+                    self._under_way.discard(work)
                     self._changed.notify_all()
 
         with self._changed:
-            self._threads_left += 1
+            self._under_way.add(work)
         threading.Thread(target=do, daemon=True).start()
 
     def _tell(self) -> None:
         from agent.client import InvalidUrlError  # noqa: PLC0415 - see above
         from cli.connection import NoTokenError  # noqa: PLC0415
 
-        self.folder.sync()
+        with contextlib.suppress(OSError):  # the server may take what the disk does not
+            self.folder.sync()
         # At this point a crash of the machine leaves something to tell of.
         if not self._is_there() and self._given_up.wait(AWAY_SECONDS):
             return
@@ -213,7 +229,8 @@ class ExecRecord:
                 self._note_obstacle(verdict.sentence)
             else:
                 self._is_away, self.has_lease = False, True
-                self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
+                with contextlib.suppress(OSError):  # who delivers later asks for it again
+                    self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
                 return lease
             self._given_up.wait(delay)
         return None
@@ -226,7 +243,7 @@ class ExecRecord:
             client,
             Outputs(self.folder.path),
             watch=self.watch,
-            ending=lambda: self.folder.read(ENDING) or {},
+            ending=lambda: self._ending,
             on_cancel=self._on_cancel,
             on_lease_lost=_nothing,  # the command is the caller's, not the ledger's
             log=_nothing,
@@ -254,7 +271,7 @@ class ExecRecord:
     def _spools_with_others(self) -> list[Path]:
         """Return the spools in which more waits than our own run."""
         found = []
-        for path in spool_paths():
+        for path in own_spools():
             try:
                 count = len(os.listdir(path / "runs"))  # noqa: PTH208 - names are enough
             except OSError:

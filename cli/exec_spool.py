@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from agent.run_folder import RUNNING, RunFolder, make_private
-from cli.home import default_home
+from cli.home import default_home, expanded
 
 SPOOL = "spool"
 _OPEN_TO_ALL = Path("/tmp")  # noqa: S108 - what is in there is checked to be ours alone
@@ -16,13 +17,23 @@ _OPEN_TO_ALL = Path("/tmp")  # noqa: S108 - what is in there is checked to be ou
 def spool_paths() -> list[Path]:
     """Return where a spool may be, the best place first."""
     state = os.environ.get("XDG_STATE_HOME") or ""
-    if not Path(state).is_absolute():
-        state = "~/.local/state"
+    users = expanded(state if Path(state).is_absolute() else "~/.local/state")
     return [
         default_home() / SPOOL,
-        Path(state).expanduser() / "cronledger" / SPOOL,
+        *([] if users is None else [users / "cronledger" / SPOOL]),
         _OPEN_TO_ALL / f"cronledger-{os.geteuid()}" / SPOOL,
     ]
+
+
+def own_spools() -> Iterator[Path]:
+    """Yield the spools that are there, and that nobody but us can have put anything into."""
+    for path in spool_paths():
+        try:
+            _check_parent(path)
+            _check_private(path)
+        except OSError:
+            continue  # there is none, or not for us
+        yield path
 
 
 def make_folder(execution_id: str) -> RunFolder:
@@ -33,16 +44,22 @@ def make_folder(execution_id: str) -> RunFolder:
     problem = OSError("there is no place to keep it")
     for path in spool_paths():
         try:
+            make_private(path.parent)
+            _check_parent(path)
             make_private(path)
             _check_private(path)
-            if path.parent.parent == _OPEN_TO_ALL:
-                _check_private(path.parent)
             folder, _ = RunFolder.make(path / "runs", execution_id, RUNNING)
         except OSError as error:
             problem = error
         else:
             return folder
     raise problem
+
+
+def _check_parent(path: Path) -> None:
+    """Where anybody may make a folder, the one around the spool must be ours too."""
+    if path.parent.parent == _OPEN_TO_ALL:
+        _check_private(path.parent)
 
 
 def _check_private(path: Path) -> None:

@@ -13,19 +13,32 @@ DEFAULT_PORT = 8420
 ADMIN_TOKEN = "admin-token"  # noqa: S105 - the name of a file
 AGENT_TOKEN = "agent-token"  # noqa: S105 - the name of a file
 SERVER_FILE = "server.json"
+_OF_THE_SYSTEM = Path("/var/lib/cronledger")
 
 
 def default_home() -> Path:
-    """Return CRONLEDGER_HOME, else /var/lib/cronledger for root, else the user's data folder."""
+    """Return CRONLEDGER_HOME, else the user's data folder, else /var/lib/cronledger.
+
+    The last is for root, and for a user without any folder (containers run under numbers that
+    nobody gave one).
+    """
     configured = os.environ.get("CRONLEDGER_HOME")
     if configured:
-        return Path(configured).expanduser().absolute()
+        return (expanded(configured) or _OF_THE_SYSTEM).absolute()
     if os.geteuid() == 0:
-        return Path("/var/lib/cronledger")
+        return _OF_THE_SYSTEM
     data = os.environ.get("XDG_DATA_HOME")
     if data and Path(data).is_absolute():  # the XDG text says: ignore a relative path
         return Path(data) / "cronledger"
-    return Path("~/.local/share/cronledger").expanduser()
+    return expanded("~/.local/share/cronledger") or _OF_THE_SYSTEM
+
+
+def expanded(path: str) -> Path | None:
+    """Return a path with `~` replaced; None if nobody knows the user's folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return None
 
 
 def server_url(home: Path) -> str:

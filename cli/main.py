@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from cli.usage import UsageError
 
+_STDERR = 2
 USAGE_EXIT = 2
 INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
@@ -62,8 +63,8 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     _open_what_is_closed()
+    arguments = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character still gets the rest of the line.
         sys.stdout.reconfigure(errors="replace")
@@ -81,7 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_what_is_closed() -> None:
-    """Give a caller's closed stdout or stderr (`>&-`) a place to go: Python sets it to None."""
+    """Give what a caller has closed (`>&-`) a place to go: Python sets stdout and stderr to None.
+
+    The descriptors are taken first, or the next file or socket would be the standard output of
+    whoever writes to descriptor 1.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until exit

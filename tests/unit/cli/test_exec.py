@@ -319,3 +319,49 @@ def test_a_closed_output_ends_the_command(server: FakeServer) -> None:
         process.stdout.close()
         assert process.wait(DEADLINE_SECONDS) == 141
     assert only(server).report["signal"] == 13
+
+
+def test_closed_descriptors_are_not_those_of_our_files(home: Path) -> None:
+    """With stdin and stdout closed, the command's output gets into no file but the kept one."""
+    line = 'exec "$0" -m cli.main exec --job nightly -- echo out 0<&- 1>&-'
+    subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CRONLEDGER_URL": "http://127.0.0.1:1"}
+        | {"CRONLEDGER_TOKEN": TOKEN},
+        check=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    (folder,) = kept(home)
+    assert [path.name for path in folder.iterdir() if b"out\n" in path.read_bytes()] == ["stdout.0"]
+
+
+def test_a_full_disk_does_not_keep_the_end_from_the_server(server: FakeServer, home: Path) -> None:
+    """The end that cannot be written down is told all the same."""
+    fill = "resource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, (0, 0))"
+    line = f"import os, resource; {fill}; raise SystemExit(3)"
+    code, _, err = run(server.url, "--", sys.executable, "-c", line)
+    assert (code, err) == (3, b"")
+    assert only(server).report["exit_code"] == 3
+    assert kept(home) == []
+
+
+def test_a_caller_that_ignores_its_children_gets_the_exit_code(server: FakeServer) -> None:
+    """An ignored SIGCHLD is inherited; the command's exit code is known all the same."""
+    script = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    script += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    line = ["-m", "cli.main", "exec", "--job", "nightly", "--", "/bin/sh", "-c", "exit 3"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *line],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CRONLEDGER_URL": server.url}
+        | {"CRONLEDGER_TOKEN": TOKEN},
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 3 == only(server).report["exit_code"]
+
+
+def test_an_agent_id_that_is_no_name_is_a_wrong_use(server: FakeServer) -> None:
+    """The server would refuse it after the run, when it is too late to say so."""
+    code, _, err = run(server.url, "--agent-id", "no name", "--", "true")
+    assert code == 2
+    assert b"'no name' is no name" in err

@@ -72,3 +72,19 @@ def test_the_token_is_configured_or_read_or_none(
     assert find_token(tmp_path, ADMIN_TOKEN) == "clk_file"
     monkeypatch.setenv("CRONLEDGER_TOKEN", "clk_env")
     assert find_token(tmp_path, ADMIN_TOKEN) == "clk_env"
+
+
+@pytest.mark.parametrize("configured", ["", "~/ledger"])
+def test_a_user_without_a_folder_has_the_systems(
+    monkeypatch: pytest.MonkeyPatch, configured: str
+) -> None:
+    """In a container nobody may know the user's folder; that is no reason to fail."""
+
+    def unknown(path: Path) -> Path:
+        raise RuntimeError(path)
+
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("CRONLEDGER_HOME", configured)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    assert default_home() == Path("/var/lib/cronledger")
