@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from agent.backoff import Backoff
 from agent.client import Client, Problem, Unreachable
@@ -22,7 +23,7 @@ from agent.delivery import (
     settle,
     verdict_on,
 )
-from agent.lease import Lease, create, timestamp
+from agent.lease import Lease, create, timestamp, without_schedule
 from agent.recovery import unseen_ending
 from agent.run_folder import DELIVERING, ENDING, LEASE, RUN, RunFolder
 from agent.spool import Spool
@@ -84,6 +85,16 @@ class Backlog:
         finally:
             os.close(held)
 
+    def _create(self, body: Mapping[str, Any]) -> Lease:
+        try:
+            return create(self._client, body, CREATE_SECONDS)
+        except Problem as problem:
+            less = without_schedule(body, problem)
+            if less is None:
+                raise
+            self._log(f"when the job of {body['id']} should run is not recorded: {problem}")
+            return create(self._client, less, CREATE_SECONDS)
+
     def _deliver_one(self, folder: RunFolder) -> Verdict:
         if self._stopped.is_set():
             return Verdict(UNFINISHED)
@@ -129,7 +140,7 @@ class Backlog:
             if known is None:
                 body = dict(run["create"])
                 body["claim"] = {**body["claim"], "started_at": timestamp(run["started_at"])}
-                lease = create(self._client, body, CREATE_SECONDS)
+                lease = self._create(body)
                 known = {"lease": lease.document(), "told_late": True}
                 folder.write(LEASE, known)
         except Unreachable as error:

@@ -13,7 +13,7 @@ EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
 _POLL_MARGIN_SECONDS = 5.0  # beyond the wait asked for, before an answer counts as lost
 _ID_LENGTH_MAX = 64
-_SCHEDULE = "expected_schedule"
+_SCHEDULE = frozenset({"expected_schedule", "expected_timezone"})
 _NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
 
@@ -90,14 +90,7 @@ class Lease(NamedTuple):
 
 def create(client: Client, body: Mapping[str, Any], answer_seconds: float) -> Lease:
     """Create an execution under its own id, which may be repeated, and get the lease on it."""
-    try:
-        answer = client.post(EXECUTIONS, body, answer_seconds=answer_seconds).json()
-    except Problem as problem:
-        if _SCHEDULE not in body or _SCHEDULE not in problem.fields:
-            raise
-        # A record that does not say when the job should run is better than none.
-        without = {name: value for name, value in body.items() if name != _SCHEDULE}
-        return create(client, without, answer_seconds)
+    answer = client.post(EXECUTIONS, body, answer_seconds=answer_seconds).json()
     try:
         return Lease.from_answer(answer)
     except (LookupError, TypeError, AttributeError) as error:
@@ -110,6 +103,16 @@ def _is_id(value: Any) -> bool:
         return False
     prefix, _, rest = value.partition("_")
     return prefix == "exec" and rest.isascii() and rest.isalnum()
+
+
+def without_schedule(body: Mapping[str, Any], problem: Problem) -> dict[str, Any] | None:
+    """Return the body of a create without the schedule, if that is what the server refused.
+
+    A record that does not say when the job should run is better than none.
+    """
+    if not _SCHEDULE.intersection(body).intersection(problem.fields):
+        return None
+    return {name: value for name, value in body.items() if name not in _SCHEDULE}
 
 
 def _member(answer: Any, name: str) -> Any:

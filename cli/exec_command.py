@@ -56,7 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="end the command after this time, with exit code 124 (default: never)",
     )
     parser.add_argument(
-        "--expect", metavar="SCHEDULE", help="when this job should run: a cron schedule"
+        "--expect",
+        metavar="SCHEDULE",
+        help="when this job should run: a cron schedule, in cron's time zone on this machine",
     )
     parser.add_argument(
         "--agent-id",
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     outputs = _writers(record, args.mask)
     # A caller that ignores it (which is inherited) would take away every exit code.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    adopt_orphans()
+    adopting = adopt_orphans()
     running = Run(
         Command(
             args.command_line, environment=_childs_environment(execution_id), callers_files=True
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         outputs,
         timeout_seconds=args.timeout,
         copy_to=(1, 2),
-        adopting=True,
+        adopting=adopting,
         on_started=_nothing if record is None else record.start,
     )
     _forward_signals(running)
@@ -162,8 +164,17 @@ def _body(args: argparse.Namespace, execution_id: str) -> dict[str, Any]:
         "timeout_seconds": args.timeout,
         "triggered_by": "manual",
         "claim": {"agent_id": args.agent_id},
-        **({"expected_schedule": args.expect} if args.expect is not None else {}),
+        **_expected(args.expect),
     }
+
+
+def _expected(schedule: str | None) -> dict[str, str]:
+    if schedule is None:
+        return {}
+    from cli.time_zone import crons_zone  # noqa: PLC0415 - only for those who say a schedule
+
+    zone = crons_zone()
+    return {"expected_schedule": schedule} | ({} if zone is None else {"expected_timezone": zone})
 
 
 def _childs_environment(execution_id: str) -> dict[str, str]:
@@ -189,6 +200,8 @@ def _finish(record: ExecRecord, ending: Mapping[str, Any]) -> None:
     except OSError as error:
         _warn(f"the end of this run is not recorded: it cannot be kept: {error}")
         return
+    if record.schedule_refusal:
+        _warn(f"when this job should run is not recorded: {record.schedule_refusal}")
     if record.refusal:
         what = "the end of this run" if record.has_lease else "this run"
         _warn(f"{what} is not recorded: {record.refusal}")

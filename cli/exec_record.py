@@ -104,6 +104,7 @@ class ExecRecord:
         self._ending: Mapping[str, Any] = {}
         self.watch = InProcess()
         self.refusal = ""
+        self.schedule_refusal = ""
         self.obstacle = "the server has not answered in time"
         self.obstacle_lasts = False
         self.has_lease = False
@@ -208,7 +209,7 @@ class ExecRecord:
         from agent.backoff import Backoff  # noqa: PLC0415
         from agent.client import NotCronledger, Problem, Unreachable  # noqa: PLC0415
         from agent.delivery import REFUSED, verdict_on  # noqa: PLC0415
-        from agent.lease import create  # noqa: PLC0415
+        from agent.lease import create, without_schedule  # noqa: PLC0415
 
         backoff = Backoff()
         while not self._given_up.is_set():
@@ -219,6 +220,10 @@ class ExecRecord:
                 self._note_obstacle(str(error), lasts=is_other, away=not error.sent)
                 delay = backoff.next_delay()
             except Problem as problem:
+                less = without_schedule(self._create, problem)
+                if less is not None:
+                    self._create, self.schedule_refusal = less, str(problem)
+                    continue
                 delay = backoff.next_delay(problem.retry_after)
                 verdict = verdict_on(problem)
                 if not problem.passing:

@@ -2,29 +2,21 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.assignment import Settings
-from agent.client import Client
-from agent.loop import Agent
 from tests.support.calls import eventually
 from tests.support.fake_server import (
     DROP_AFTER,
     DROP_BEFORE,
-    TOKEN,
-    Execution,
     FakeServer,
     problem,
     serving,
 )
+from tests.support.workers import DEADLINE_SECONDS, Worker, done, working
 
-DEADLINE_SECONDS = 20.0
 BUSY = problem(503, "unavailable", "try again")
 
 
@@ -32,52 +24,6 @@ BUSY = problem(503, "unavailable", "try again")
 def server() -> Iterator[FakeServer]:
     with serving() as fake:
         yield fake
-
-
-class Worker:
-    """An agent under test with what it logged."""
-
-    def __init__(
-        self,
-        server: FakeServer,
-        runs: Path,
-        concurrency: int = 2,
-        claim_id_seconds: float = 30,
-        drain_seconds: float = 0,
-    ) -> None:
-        self.lines: list[str] = []
-        self.idle = threading.Event()
-        settings = Settings(
-            "here",
-            runs / "runs",
-            concurrency,
-            claim_wait_seconds=5,
-            kill_grace_seconds=0.5,
-            claim_id_seconds=claim_id_seconds,
-            drain_seconds=drain_seconds,
-        )
-        self.agent = Agent(
-            settings,
-            Client(server.url, TOKEN),
-            log=self.lines.append,
-            on_idle_for_good=self.idle.set,
-        )
-
-
-@contextmanager
-def working(server: FakeServer, runs: Path, **settings: Any) -> Iterator[Worker]:
-    worker = Worker(server, runs, **settings)
-    worker.agent.start()
-    try:
-        yield worker
-    finally:
-        worker.agent.stop()
-        server.end_polls()
-        assert worker.idle.wait(DEADLINE_SECONDS), worker.lines
-
-
-def done(server: FakeServer, *executions: Execution) -> None:
-    server.wait_for(lambda: all(execution.reports for execution in executions))
 
 
 def test_a_pending_command_is_run_and_reported(server: FakeServer, tmp_path: Path) -> None:
@@ -343,53 +289,6 @@ def test_what_cannot_be_started_is_reported(server: FakeServer, tmp_path: Path) 
     report = execution.report
     assert (report["exit_code"], report["failure_reason"]) == (127, "spawn_failed")
     assert report["error"] == "/no/such/program: not found"
-
-
-def test_a_stopped_agent_ends_and_reports_what_runs(server: FakeServer, tmp_path: Path) -> None:
-    """Stop: SIGTERM to the command, its end reported with the reason, no claim afterwards."""
-    execution = server.add("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done")
-    with working(server, tmp_path):
-        server.wait_for(lambda: execution.stdout.data)
-    report = execution.report
-    assert (report["outcome"], report["failure_reason"]) == ("exited", "agent_shutdown")
-    assert execution.stdout.data == b"up\nbye\n"
-
-
-def test_a_hurried_agent_kills_what_runs(server: FakeServer, tmp_path: Path) -> None:
-    """The second request to stop does not wait for the grace."""
-    execution = server.add("trap '' TERM; echo up; while :; do sleep 1; done")
-    with working(server, tmp_path) as worker:
-        server.wait_for(lambda: execution.stdout.data)
-        worker.agent.hurry()
-        done(server, execution)
-    assert (execution.report["signal"], execution.report["failure_reason"]) == (
-        9,
-        "agent_shutdown",
-    )
-
-
-def test_a_stopping_agent_takes_nothing_new(server: FakeServer, tmp_path: Path) -> None:
-    """The claim that waits is cut, and then only asked what it got, which is nothing."""
-    with working(server, tmp_path, concurrency=1) as worker:
-        server.wait_for(lambda: server.seen("claim"))
-        worker.agent.stop()
-        assert worker.idle.wait(DEADLINE_SECONDS)
-    first, last = server.seen("claim")[0], server.seen("claim")[-1]
-    assert (first.json()["settle"], last.json()["settle"]) == (False, True)
-    assert first.headers["claim-id"] == last.headers["claim-id"]
-
-
-def test_what_a_cut_claim_got_is_handed_back(server: FakeServer, tmp_path: Path) -> None:
-    """An execution that was granted in that moment is reported unrun, so that it does not hang."""
-    server.fail("claim", DROP_AFTER)
-    execution = server.add("true")
-    worker = Worker(server, tmp_path, concurrency=1)
-    worker.agent.start()
-    server.wait_for(lambda: execution.status == "running")
-    worker.agent.stop()
-    done(server, execution)
-    assert execution.report["failure_reason"] == "agent_shutdown"
-    assert worker.idle.wait(DEADLINE_SECONDS)
 
 
 def test_a_refused_token_ends_the_agent(server: FakeServer, tmp_path: Path) -> None:

@@ -102,6 +102,16 @@ def test_when_the_job_should_run_is_told(server: FakeServer) -> None:
     assert "expected_schedule" not in without
 
 
+def test_a_schedule_that_is_none_costs_a_line_and_no_record(server: FakeServer) -> None:
+    """The server says what is wrong with it; the run is recorded without."""
+    refused = problem(400, "validation_error", "expected_schedule: is no schedule of cron")
+    refused[1]["error"]["details"] = [{"field": "expected_schedule", "message": "is none"}]  # type: ignore[index,call-overload]
+    server.fail("create", refused)
+    _, _, err = run(server.url, "--expect", "61 * * * *", "--", "true")
+    assert "expected_schedule" not in only(server).config
+    assert b"when this job should run is not recorded: expected_schedule" in err
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [(["/no/such"], 127), (["/etc/passwd"], 126), (["/bin/sh", "-c", "kill -9 $$"], 137)],
