@@ -11,7 +11,7 @@ from agent.lease import Lease
 from agent.process import KILL_GRACE_SECONDS, scratch_environment
 
 CONCURRENCY = 4
-CLAIM_WAIT_SECONDS = 20
+CLAIM_WAIT_SECONDS = 5
 LAST_REPORT_SECONDS = 20.0
 # What was granted under a claim's id is lost after a lease without a heartbeat, and the id with it.
 CLAIM_ID_SECONDS = 30.0

@@ -149,8 +149,7 @@ def _survive(outages: list[str], chance: random.Random) -> None:
         faults = Faults(delay_seconds=0.02, cut=0.01, lose_answer=0.02)
         with running_proxy(server.url, chance, faults) as proxy, _agent(server, proxy):
             for number, kind in enumerate(outages, 1):
-                commands.keep_running(6)
-                _until_some_run(server)
+                _until_some_run(server, commands)
                 print(f"{number}/{len(outages)} {kind}", flush=True)  # noqa: T201 - the progress
                 OUTAGES[kind](server, chance.uniform(*OUTAGE_SECONDS))
                 eventually(lambda: _is_back(server), "the server's return", _SECONDS)
@@ -159,8 +158,9 @@ def _survive(outages: list[str], chance: random.Random) -> None:
         assert "Traceback" not in server.stderr
 
 
-def _until_some_run(server: ServerProcess) -> None:
+def _until_some_run(server: ServerProcess, commands: Commands) -> None:
     def some() -> bool:
+        commands.keep_running(6)  # some may end before three are seen to run
         rows = _once_back(server.api.get, "", {"status": "running"}).json()["data"]
         return len(rows) >= 3
 
