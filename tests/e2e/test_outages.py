@@ -67,7 +67,10 @@ class Commands:
             row = self._server.api.until_ended(one, _SECONDS)
             assert row["late_outcome"] is None, row
             found[one] = (row["status"], row["exit_code"], row["output"])
-        assert self.expected == found
+        wrong = {
+            one: (told, found[one]) for one, told in self.expected.items() if told != found[one]
+        }
+        assert wrong == {}, f"expected and found: {wrong}"
 
 
 def _once_back(ask: Callable[..., Reply], *asked: Any, **options: Any) -> Reply:
