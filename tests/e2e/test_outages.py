@@ -3,6 +3,7 @@
 Every run says its seed; SOAK_SEED repeats its choices.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -119,11 +120,12 @@ def _kill_database(server: ServerProcess, _seconds: float) -> None:
 
 def _stop_database(server: ServerProcess, seconds: float) -> None:
     stopped = _database_processes(server)
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    _pass(seconds)
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            _pass(seconds)
 
 
 def _pass(seconds: float) -> None:
