@@ -21,9 +21,8 @@ from agent.run_folder import RunFolder
 
 _RESENDS_MAX = 5
 _TOO_LARGE = 413
-_CONFLICT = 409
 _NOT_AUTHORISED = frozenset({401, 403})
-_LATE_OUTCOME = "late outcome"
+_KEPT_CODE = "kept_as_late_outcome"
 _TICK_SECONDS = 0.5  # how late it may notice that it is to give up
 
 RECORDED = "recorded"
@@ -51,10 +50,7 @@ def verdict_on(problem: Problem) -> Verdict:
     sentence = str(problem)
     if problem.passing or problem.status in _NOT_AUTHORISED:
         return Verdict(UNFINISHED, sentence)
-    kept = problem.code == "kept_as_late_outcome" or (
-        problem.status == _CONFLICT and _LATE_OUTCOME in problem.detail  # an older server
-    )
-    return Verdict(RECORDED if kept else REFUSED, sentence)
+    return Verdict(RECORDED if problem.code == _KEPT_CODE else REFUSED, sentence)
 
 
 def settle(folder: RunFolder, verdict: Verdict) -> None:

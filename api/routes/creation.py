@@ -24,9 +24,7 @@ from store import configurations
 from store.configurations import Job
 from store.work import Answer, Done, Work
 
-CLOCK_SLACK: Final = timedelta(seconds=60)
-# An id made when a command begins may have been made a moment after the time that is told.
-_BEGINNING_SLACK: Final = timedelta(seconds=1)
+_CLOCK_SLACK: Final = timedelta(seconds=60)
 _SECRET_CHARACTERS_MIN: Final = 6
 _TIMEOUT_DEFAULT: Final = 300
 # Configurations are read many at a time by claims.
@@ -115,7 +113,7 @@ def _client_made_id(asked: wire.CreateExecution) -> UUID | None:
     value = ids.from_text(ids.EXECUTION, asked.id)
     if value is None or not ids.is_uuid7(value):
         raise invalid("id", "must be a TypeID: exec_ and the 26 characters of a UUIDv7")
-    if value > ids.lowest_at(wire.now() + CLOCK_SLACK):
+    if value > ids.lowest_at(wire.now() + _CLOCK_SLACK):
         raise invalid("id", "lies in the future: its first part is the time of creation")
     return value
 
