@@ -13,6 +13,11 @@ from agent.lease import LEASE_LOST_CODE, Lease
 # A fresh lease needs no renewal, and most cron jobs are over before a second request would pay.
 FIRST_AFTER_SECONDS = 0.25
 _SHORTEST_PERIOD_SECONDS = 1.0
+_SHORTEST_PAUSE_SECONDS = 0.01
+_LONGEST_DELAY_SECONDS = 5.0
+# A server that comes back gives everyone one fresh lease. Several attempts must fall into it,
+# however long it was away, since any one of them may fail too.
+_DELAYS_IN_A_LEASE = 6
 WAIT_SECONDS_MAX = 30  # the most that a server lets a heartbeat wait for news
 
 
@@ -42,7 +47,11 @@ class Heartbeat:
         self._on_renewed = on_renewed
         self._log = log
         self._stopped = threading.Event()
-        self._backoff = Backoff(longest=_SHORTEST_PERIOD_SECONDS * 5)
+        longest = min(_LONGEST_DELAY_SECONDS, lease.seconds / _DELAYS_IN_A_LEASE)
+        self._backoff = Backoff(longest=max(_SHORTEST_PAUSE_SECONDS, longest))
+        # A server that asks for more than one a second gets them.
+        period = min(_SHORTEST_PERIOD_SECONDS, lease.heartbeat_seconds)
+        self._shortest_period = max(_SHORTEST_PAUSE_SECONDS, period)
         self._canceled = False
         self._away = False
 
@@ -91,9 +100,9 @@ class Heartbeat:
             if not self._canceled:
                 self._canceled = True
                 self._on_cancel()
-            return float(self._lease.heartbeat_seconds)
+            return max(_SHORTEST_PAUSE_SECONDS, float(self._lease.heartbeat_seconds))
         # An early answer without news: the server is stopping, or does not poll. Not so often then.
-        return 0.0 if took_seconds >= _SHORTEST_PERIOD_SECONDS else _SHORTEST_PERIOD_SECONDS
+        return 0.0 if took_seconds >= self._shortest_period else self._shortest_period
 
     def _note_away(self, sentence: str) -> None:
         if not self._away and not self._stopped.is_set():

@@ -96,7 +96,7 @@ class FakeServer:
         self.requests: list[Request] = []
         self.replies: dict[str, list[Reply]] = {}
         self.kept_max = 10 * 1024 * 1024
-        self.heartbeat_seconds = 10
+        self.heartbeat_seconds: float = 10
         self._faults: dict[str, list[str | Reply]] = {}
         self._claims: dict[str, str] = {}
         self._polls_ended = False

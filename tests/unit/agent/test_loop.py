@@ -109,6 +109,29 @@ def test_a_heartbeat_waits_no_longer_than_the_server_allows(
     assert server.seen("heartbeat")[0].json() == {"wait_seconds": 30}
 
 
+def test_heartbeats_come_as_often_as_the_server_asks(server: FakeServer, tmp_path: Path) -> None:
+    """A period below a second is kept too: a hundred take two seconds, and not a hundred."""
+    server.heartbeat_seconds = 0.02
+    execution = server.add("exec sleep 60")
+    with working(server, tmp_path):
+        server.wait_for(lambda: execution.heartbeats >= 100)
+        server.cancel(execution)
+        done(server, execution)
+
+
+def test_a_server_that_was_away_for_long_is_asked_within_its_lease(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    """The delay between attempts grows to a part of a lease only: a fresh one is not missed."""
+    server.heartbeat_seconds = 0.1
+    server.fail("heartbeat", *[BUSY] * 60)  # with delays up to five seconds, these take minutes
+    execution = server.add("exec sleep 60")
+    with working(server, tmp_path):
+        server.wait_for(lambda: execution.heartbeats)
+        server.cancel(execution)
+        done(server, execution)
+
+
 @pytest.mark.parametrize("strange", [{"status": "ok"}, {"next_offset": "x"}])
 def test_answers_of_something_else_end_neither_the_output_nor_the_heartbeats(
     server: FakeServer, tmp_path: Path, strange: dict[str, object]
