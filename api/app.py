@@ -50,7 +50,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     appender = Appender(
         conninfo,
         ledger_id,
-        InlineExecutions(),
+        [InlineExecutions()],
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from domain.execution import Execution
 from projections import sql
+from store.batch import Change
 
 
 class Row(Struct, frozen=True, omit_defaults=True):
@@ -92,9 +93,7 @@ class InlineExecutions:
 
     statement = sql.named("upsert_executions")
 
-    def parameters(
-        self, changed: Sequence[tuple[Execution, int]], position: int
-    ) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
         """Return the parameters of the statement for the executions that a batch changed."""
-        rows = [row(state, at) for state, at in changed]
+        rows = [row(change.after, change.position) for change in changes]
         return msgspec.json.encode(rows), str(position).encode()

@@ -18,9 +18,8 @@ import msgspec
 import psycopg
 from msgspec import Struct
 
-from domain.execution import Execution
 from store import reading, sql
-from store.batch import Bench, Verdict
+from store.batch import Bench, Change, Verdict
 from store.chain import Head
 from store.reading import BatchRead
 from store.roundtrip import RoundTrips
@@ -58,10 +57,8 @@ class Projection(Protocol):
 
     statement: str
 
-    def parameters(
-        self, changed: Sequence[tuple[Execution, int]], position: int
-    ) -> tuple[bytes, ...]:
-        """Return the statement's parameters: states with their positions, and the head."""
+    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+        """Return the statement's parameters for what a batch changed; `position` is the head."""
         ...
 
 
@@ -82,7 +79,7 @@ class Appender:
         self,
         conninfo: str,
         ledger_id: UUID,
-        projection: Projection,
+        projections: Sequence[Projection],
         *,
         sender: str,
         lapses: Lapses,
@@ -92,7 +89,7 @@ class Appender:
     ) -> None:
         self._conninfo = conninfo
         self._ledger_id = ledger_id
-        self._projection = projection
+        self._projections = {b"project %d" % n: one for n, one in enumerate(projections)}
         self._sender = sender
         self._lapses = lapses
         self._on_commit = on_commit
@@ -226,7 +223,9 @@ class Appender:
         return verdicts
 
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
-        trips.send(b"project", self._projection.parameters(bench.changed, bench.head.position))
+        changes = bench.changes
+        for name, projection in self._projections.items():
+            trips.send(name, projection.parameters(changes, bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)
@@ -250,7 +249,7 @@ class Appender:
         one that a crash forgot is given again to another.
         """
         _log.warning("the database was lost while committing: %s", str(error).strip())
-        if not bench.changed:
+        if not bench.changes:
             # Only answers to repeated requests were to be kept, which leave no trace in the log.
             await self._disconnect()
             raise OutcomeUnknown from error
@@ -280,9 +279,8 @@ class Appender:
     async def _connected(self) -> RoundTrips:
         if self._trips is None or self._trips.closed:
             await self._disconnect()
-            self._trips = await RoundTrips.connect(
-                self._conninfo, _STATEMENTS | {b"project": self._projection.statement}
-            )
+            projected = {name: one.statement for name, one in self._projections.items()}
+            self._trips = await RoundTrips.connect(self._conninfo, _STATEMENTS | projected)
         return self._trips
 
     async def _disconnect(self) -> None:

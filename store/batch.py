@@ -66,6 +66,14 @@ class BatchWrite(Struct):
 Verdict: TypeAlias = Done | Exception
 
 
+class Change(Struct, frozen=True):
+    """What a batch made of one execution: before it, after it, and at which position last."""
+
+    before: Execution | None
+    after: Execution
+    position: int
+
+
 class _Judged(Struct, frozen=True):
     """What a work leads to: its events, the states after them, the answer to keep."""
 
@@ -100,6 +108,7 @@ class Bench:
             of_pin.setdefault(frozenset(candidate.labels or ()), deque()).append(candidate)
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
+        self._states_before: dict[UUID, Execution | None] = {}
         self._begin_part()
         self.head = self._before
         self.notice = Notice(sender=sender, position=self.head.position)
@@ -145,10 +154,10 @@ class Bench:
         ]
 
     @property
-    def changed(self) -> list[tuple[Execution, int]]:
-        """The executions that changed, each with the position of its last event."""
+    def changes(self) -> list[Change]:
+        """What became of each execution that the batch changed."""
         return [
-            (state, position)
+            Change(self._states_before[stream], state, position)
             for stream, position in self._last_positions.items()
             if (state := self._states[stream]) is not None
         ]
@@ -194,6 +203,8 @@ class Bench:
         return _Judged(decision, after, state, answer)
 
     def _carried_out(self, work: Work, judged: "_Judged") -> Done:
+        for stream in judged.after:
+            self._states_before.setdefault(stream, self._states.get(stream))
         self._states.update(judged.after)
         self._envelopes.extend(judged.decision)
         for envelope in judged.decision:

@@ -1,0 +1,1 @@
+"""What the OpenAPI description says, a module for each kind of operation."""
