@@ -54,6 +54,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,
+        joining=waiting.joining,
         queue_max=settings.queue_max,
     )
     return Ledger(

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypeAlias
 from uuid import UUID
 
-from store.work import Notice
+from domain.commands import Create
+from store.work import Done, Notice, Work
 
 Ears: TypeAlias = defaultdict[UUID, set[asyncio.Event]]
 News: TypeAlias = tuple[str | None, tuple[str, ...]]
@@ -68,6 +69,22 @@ class Waiting:
                 place.hear(pin, tuple(labels))
                 return
 
+    def joining(self, works: Sequence[Work]) -> list[tuple[Work, asyncio.Future[Done]]]:
+        """Return the claims that wait for what `works` create, to be judged in the same batch.
+
+        So an execution is claimed in the very commit that records it. Who waits longest goes
+        first; what nobody here waits for is news for everyone, as after any commit.
+        """
+        return [
+            place.join()
+            for work in works
+            if isinstance(work.command, Create) and work.command.claim_agent_id is None
+            if (place := self._next(work.command.pinned_agent_id, work.command.labels)) is not None
+        ]
+
+    def _next(self, pin: str | None, labels: Iterable[str]) -> "ClaimWait | None":
+        return next((one for one in self._claims if one.waits and one.may_run(pin, labels)), None)
+
     def claim(self, agent_id: str, labels: frozenset[str] = frozenset()) -> "ClaimWait":
         """Return a place in the queue of those who wait for work."""
         return ClaimWait(self, agent_id, labels)
@@ -102,6 +119,8 @@ class ClaimWait:
         self._labels = labels
         self._told: list[News] = []  # and not looked for yet
         self._looked_for: list[News] = []
+        self._again: Callable[[], Work] | None = None
+        self._joined: asyncio.Future[Done] | None = None
         self.event = asyncio.Event()
 
     def __enter__(self) -> Self:
@@ -129,17 +148,56 @@ class ClaimWait:
                 news.remove((pin, labels))
                 return
 
-    async def news(self, seconds: float) -> bool:
+    @property
+    def waits(self) -> bool:
+        """Whether it has looked, found nothing, and heard nothing since."""
+        return self._again is not None and self._joined is None and not self.event.is_set()
+
+    def join(self) -> tuple[Work, asyncio.Future[Done]]:
+        """Return the claim once more, for a batch of which it is to be part, and its verdict."""
+        if self._again is None:
+            raise RuntimeError("this claim does not wait")
+        self._joined = asyncio.get_running_loop().create_future()
+        self._joined.add_done_callback(self._judged)
+        return self._again(), self._joined
+
+    def _judged(self, verdict: "asyncio.Future[Done]") -> None:
+        if verdict.cancelled() or verdict.exception() is not None or _granted(verdict.result()):
+            self.event.set()
+        else:
+            self._joined = None  # somebody else got it, and the wait goes on
+
+    async def news(self, seconds: float, again: Callable[[], Work]) -> bool:
         """Wait for news, at most so long; False if there was none or the server goes down.
 
         Call it after a look that found nothing: what that look was for, others have taken.
+        Meanwhile the claim that `again` makes may join a batch. Then see `taken`.
         """
         self._looked_for = []
-        if await _heard(self._waiting, self.event, seconds):
-            self.event.clear()
-            self._looked_for, self._told = self._told, []
-            return True
-        return False
+        self._again = again
+        try:
+            if await _heard(self._waiting, self.event, seconds):
+                self.event.clear()
+                self._looked_for, self._told = self._told, []
+                return True
+            return False
+        finally:
+            self._again = None
+
+    async def taken(self) -> Done | None:
+        """Return what the claim got in a batch that it joined, None if it got nothing.
+
+        It may be under way when the wait ends: what it gets must not be lost.
+        """
+        joined, self._joined = self._joined, None
+        if joined is None:
+            return None
+        done = await joined
+        return done if _granted(done) else None
+
+
+def _granted(done: Done) -> bool:
+    return done.execution is not None or done.replayed is not None
 
 
 class ExecutionWait:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -40,6 +40,7 @@ _STATEMENTS: Final = {
     b"settle": sql.named("settle_commit"),
 }
 _TRIP_SECONDS: Final = 30.0
+Queued: TypeAlias = tuple[Work, asyncio.Future[Done]]
 _PART: Final = 16
 _SETTLE_SECONDS: Final = 10.0
 
@@ -84,6 +85,7 @@ class Appender:
         sender: str,
         lapses: Lapses,
         on_commit: Callable[[Notice], None],
+        joining: Callable[[Sequence[Work]], Sequence[Queued]] = lambda _works: (),
         queue_max: int = 10_000,
         batch_max: int = 500,
     ) -> None:
@@ -93,9 +95,10 @@ class Appender:
         self._sender = sender
         self._lapses = lapses
         self._on_commit = on_commit
+        self._joining = joining
         self._queue_max = queue_max
         self._batch_max = batch_max
-        self._queue: deque[tuple[Work, asyncio.Future[Done]]] = deque()
+        self._queue: deque[Queued] = deque()
         self._filled = asyncio.Event()
         self._trips: RoundTrips | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -151,6 +154,8 @@ class Appender:
             await asyncio.sleep(0)
             size = min(len(self._queue), self._batch_max)
             taken = [self._queue.popleft() for _ in range(size)]
+            # After them, the claims that wait for what they create.
+            taken += self._joining([work for work, _ in taken])
             verdicts = await self._verdicts([work for work, _ in taken])
             for (_, future), verdict in zip(taken, verdicts, strict=True):
                 if future.done():

@@ -5,6 +5,7 @@ that a conflict between two commands is simply the second one's refusal. A refus
 command, never the batch.
 """
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -103,9 +104,8 @@ class Bench:
         self._states |= {state.id: state for state in read.known}
         self._answers = {(a.token_id, a.key): a for a in read.answers}
         self._candidates: dict[str | None, dict[frozenset[str], deque[Candidate]]] = {}
-        for candidate in read.candidates:  # those of one pin and set of labels in order of id
-            of_pin = self._candidates.setdefault(candidate.pinned_agent_id, {})
-            of_pin.setdefault(frozenset(candidate.labels or ()), deque()).append(candidate)
+        for candidate in read.candidates:
+            self._line_up(candidate)
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
         self._states_before: dict[UUID, Execution | None] = {}
@@ -227,6 +227,15 @@ class Bench:
                     return candidate
         return None
 
+    def _line_up(self, candidate: Candidate) -> None:
+        """Put a pending execution where claims look for it: by pin and labels, in order of id."""
+        of_pin = self._candidates.setdefault(candidate.pinned_agent_id, {})
+        queue = of_pin.setdefault(frozenset(candidate.labels or ()), deque())
+        if not queue or queue[-1].execution_id < candidate.execution_id:
+            queue.append(candidate)
+        else:
+            insort(queue, candidate, key=_id)
+
     def _keep(self, key: IdempotencyKey, answer: Answer) -> None:
         kept = KeptAnswer(
             token_id=key.token_id,
@@ -248,6 +257,7 @@ class Bench:
             case events.Created():
                 if state is not None:
                     self._queued[stream] = state
+                    self._line_up(Candidate(stream, state.pinned_agent_id, state.labels))
                 if work.configuration is not None:
                     self._configurations[work.configuration.digest] = work.configuration
                 if work.expected and state is not None:
@@ -293,6 +303,10 @@ class Bench:
                 "body": message.body,
             }
         )
+
+
+def _id(candidate: Candidate) -> UUID:
+    return candidate.execution_id
 
 
 def _lowest(waiting: deque[Candidate]) -> UUID:

@@ -65,18 +65,24 @@ async def _claim_when_possible(
     key: IdempotencyKey | None,
     loop_end: float,
 ) -> Answered:
+    def again() -> Work:
+        asked = replace(command, at=wire.now(), command_id=ledger.new_id())
+        return Work(asked, key=key, render=_claim_answer)
+
     with ledger.waiting.claim(command.agent_id, command.labels) as place:
-        while True:
-            done = await ledger.appender.submit(Work(command, key=key, render=_claim_answer))
-            if done.execution is not None or done.replayed is not None:
-                if done.execution is not None and done.changed:
-                    place.took(done.execution.pinned_agent_id, done.execution.labels)
-                return answers.json(await ledger.leased(done))
-            has_news = await client.unless_gone(place.news(loop_end - ledger.clock()))
-            # Work that one took who is gone would run nowhere: its news is for the next in line.
-            if client.is_gone or not has_news:
+        done, was_told = await ledger.appender.submit(again()), True
+        while done.execution is None and done.replayed is None:
+            has_news = await client.unless_gone(place.news(loop_end - ledger.clock(), again))
+            if (taken := await place.taken()) is not None:
+                done, was_told = taken, False  # of that execution nobody had any news
+            elif client.is_gone or not has_news:
+                # Work that one took who is gone would run nowhere: its news is for the next.
                 return answers.empty()
-            command = replace(command, at=wire.now(), command_id=ledger.new_id())
+            else:
+                done = await ledger.appender.submit(again())
+        if done.execution is not None and done.changed and was_told:
+            place.took(done.execution.pinned_agent_id, done.execution.labels)
+        return answers.json(await ledger.leased(done))
 
 
 class _Client:

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from domain.ids import EXECUTION, from_text
 from tests.support.calls import Api, eventually, execution_id, fresh, waiting_claims
 from tests.support.problems import check_problem
 from tests.support.server import ServerProcess
@@ -73,6 +74,25 @@ def test_work_with_a_label_wakes_who_has_it(api: Api) -> None:
         assert having.result(5) == made
         plain = api.create(pinned_agent_id=bare)["id"]
         assert without.result(5) == plain
+
+
+def test_a_waiting_agent_gets_work_in_the_commit_that_records_it(
+    api: Api, server: ServerProcess
+) -> None:
+    """Created and started are one commit: nobody has to be woken, and to ask again."""
+    agent, before = fresh("agent"), waiting_claims(api)
+    with ThreadPoolExecutor(1) as threads:
+        waits = threads.submit(claimed, api, agent, wait_seconds=10)
+        eventually(lambda: waiting_claims(api) == before + 1, "the claim waits")
+        made = api.create(pinned_agent_id=agent)
+        assert waits.result(5) == made["id"]
+    with psycopg.connect(owner_conninfo(server)) as owner:
+        commits = owner.execute(
+            "SELECT DISTINCT commit_number FROM ledger.events WHERE stream_id = %s",
+            [from_text(EXECUTION, made["id"])],
+        ).fetchall()
+    assert len(commits) == 1
+    assert (made["status"], api.one(made["id"])["status"]) == ("pending", "running")
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

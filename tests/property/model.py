@@ -122,11 +122,6 @@ class Model:
     def __init__(self) -> None:
         self.known: dict[UUID, Known] = {}
         self._answers: dict[str, tuple[object, UUID]] = {}
-        self._claimable: set[UUID] = set()
-
-    def begin(self) -> None:
-        """Begin a batch: a claim in it finds what was pending before it."""
-        self._claimable = {one.id for one in self.known.values() if one.status == "pending"}
 
     def target(self, number: int) -> Known | None:
         """The execution that a number means, if there is any."""
@@ -199,7 +194,6 @@ class Model:
             one
             for one in self.known.values()
             if one.status == "pending"
-            and one.id in self._claimable
             and one.pin in (None, asked.agent)
             and set(one.wish.labels) <= set(asked.labels)
         ]

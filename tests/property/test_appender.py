@@ -347,3 +347,21 @@ async def test_a_claim_passes_over_what_was_canceled_beside_it(desk: Desk) -> No
 
     assert [_state(one).id, _state(other).id] == [states[1].id, states[2].id]
     assert none.execution is None
+
+
+async def test_a_claim_gets_what_was_created_before_it_in_its_batch(desk: Desk) -> None:
+    """Lowest id first there too; what is created after it, it does not see."""
+    lower, higher = sorted(desk.ledger.new_id() for _ in range(2))
+    before, *created, first, second, third, _ = await asyncio.gather(
+        desk.do(desk.claim()),
+        desk.do(desk.create(higher)),
+        desk.do(desk.create(lower)),
+        desk.do(desk.claim()),
+        desk.do(desk.claim()),
+        desk.do(desk.claim()),
+        desk.do(desk.create()),
+    )
+
+    assert [answer.execution for answer in (before, third)] == [None, None]
+    assert [_state(answer).id for answer in (first, second)] == [lower, higher]
+    assert all(answer.changed for answer in (*created, first, second))

@@ -157,7 +157,6 @@ class _Machine(RuleBasedStateMachine):
     def _ask(self, asked: Sequence[Asked]) -> None:
         works = [self._work(one) for one in asked]
         answers = self._runner.run(self._hand_in([work for work, _ in works]))
-        self._model.begin()
         for one, (work, subject), answer in zip(asked, works, answers, strict=True):
             expected = self._model.apply(one, subject, work.command)
             assert _seen(answer) == expected, one
