@@ -10,7 +10,6 @@ what is there can be read without anything else, whoever wrote it and however th
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import hashlib
+
     from agent.masking import Masker
 
 KEPT_BYTES_MAX = 10 * 1024 * 1024
@@ -26,6 +27,7 @@ FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.25
 REQUEST_BYTES_MAX = 512 * 1024  # the server takes 1 MiB
 STREAMS = ("stdout", "stderr")
+_DIGEST_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _PARTS = 5  # of the tail; one more is being written
 
 
@@ -68,7 +70,7 @@ class KeptWriter:
         self.size = 0
         self.masker = masker
         self._folder = folder
-        self._digest = hashlib.sha256()
+        self._digest: hashlib._Hash | None = None  # of SHA-256, from the first byte on
         self._head_max = kept_max // 2
         self._tail_max = kept_max - kept_max // 2
         self._part_bytes = max(1, self._tail_max // _PARTS)
@@ -96,8 +98,11 @@ class KeptWriter:
         """Return length and digest of the whole stream (as masked)."""
         return {
             "bytes": self.size,
-            "sha256": self._digest.hexdigest() if self._is_masked else None,
+            "sha256": self._hex_digest() if self._is_masked else None,
         }
+
+    def _hex_digest(self) -> str:
+        return _DIGEST_OF_NOTHING if self._digest is None else self._digest.hexdigest()
 
     def _mask(self, step: Callable[..., bytes], *data: bytes) -> bytes | None:
         """Return masked bytes; None from the first fault on, which must not end the command."""
@@ -115,10 +120,16 @@ class KeptWriter:
             return None
 
     def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._digest is None:
+            import hashlib  # noqa: PLC0415 - takes long, and many commands are silent
+
+            self._digest = hashlib.sha256()
         self._digest.update(data)
         in_head = self.size < self._head_max
         start, self.size = self.size, self.size + len(data)
-        if self._folder is None or not data:
+        if self._folder is None:
             return
         try:
             self._keep(start, memoryview(data))

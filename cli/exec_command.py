@@ -25,7 +25,7 @@ from cli.exec_record import ExecRecord
 from cli.exec_spool import make_folder
 from cli.home import local_agent_id
 from cli.usage import UsageError
-from domain.ids import EXECUTION, Uuid7, to_text
+from domain.id_numbers import EXECUTION, RisingNumbers, spelled
 
 if TYPE_CHECKING:
     from agent.client import Client
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _new_id() -> str:
     # Not of the module `secrets`, which takes long to import.
-    return to_text(EXECUTION, Uuid7(time.time_ns, _random_bits)())
+    return spelled(EXECUTION, RisingNumbers(time.time_ns, _random_bits)())
 
 
 def _random_bits(count: int) -> int:
