@@ -9,26 +9,26 @@ module. That module has two functions:
 `configure` also runs for `cronledger NAME --help`, so heavy imports (litestar, psycopg,
 eventsourcing, and layers that import them) stand inside `run`, not at the top of the module. `run`
 may raise `UsageError` with a sentence for a wrong use that argparse cannot see. A command with
-`takes_command` gets everything after `--`, untouched, as `args.command_line`.
+`takes_command` gets everything after `--`, untouched, as `args.command_line`; it is waited for by a
+command, so it has a third function, which spares it argparse where nothing is unusual:
+
+    def read_plainly(options: list[str]) -> SimpleNamespace | None   # None: argparse has to look
 
 Exit codes: 0 ok, 1 refused or differences found, 2 usage, 3 server unreachable, 4 not authorised.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from cli.usage import UsageError
+from cli.usage import USAGE_EXIT, UsageError
 
 _STDERR = 2
-USAGE_EXIT = 2
 INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
 
@@ -92,13 +92,15 @@ def _open_what_is_closed() -> None:
     os.close(descriptor)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until exit
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - until exit; pathlib takes long
 
 
 def _dispatch(arguments: list[str]) -> int:
     chosen = next((command for command in COMMANDS if arguments[:1] == [command.name]), None)
     if chosen is None:
-        return _without_command(arguments)
+        from cli.parsing import without_command  # noqa: PLC0415
+
+        return without_command(arguments)
     try:
         module = importlib.import_module(chosen.module)
     except ModuleNotFoundError as error:
@@ -108,64 +110,22 @@ def _dispatch(arguments: list[str]) -> int:
             f"{chosen.name} is a command of the server, and this file is an agent's: install "
             f"Cronledger for it"
         ) from None
-    parser = argparse.ArgumentParser(
-        prog=f"cronledger {chosen.name}",
-        description=chosen.help[0].upper() + chosen.help[1:] + ".",
-        allow_abbrev=False,
-        formatter_class=_Formatter,
-    )
-    module.configure(parser)
     options = arguments[1:]
     command_line: list[str] = []
     if chosen.takes_command and "--" in options:
         # By hand: some versions of argparse drop a second `--`, which belongs to the command.
         cut = options.index("--")
         options, command_line = options[:cut], options[cut + 1 :]
-    args = parser.parse_args(options)
+    args = module.read_plainly(options) if chosen.takes_command else None
+    if args is None:
+        from cli.parsing import parse  # noqa: PLC0415 - argparse takes long
+
+        args = parse(chosen.name, chosen.help, module.configure, options)
     if chosen.takes_command:
         args.command_line = command_line
     code: int = module.run(args)
     sys.stdout.flush()  # here, where a broken pipe is still ours to handle
     return code
-
-
-def _is_here(command: Subcommand) -> bool:
-    """True unless this is the agent's one file, and the command is not in it."""
-    from importlib.util import find_spec  # noqa: PLC0415 - only here
-
-    return find_spec(command.module) is not None
-
-
-class _Formatter(argparse.HelpFormatter):
-    """Asks for the terminal's width by itself: argparse imports compression libraries for that."""
-
-    def __init__(self, prog: str) -> None:
-        try:
-            columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
-        except (OSError, ValueError):
-            columns = 0
-        super().__init__(prog, width=(columns or 80) - 2)
-
-
-def _without_command(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="cronledger",
-        description="An event-sourced ledger of cron executions.",
-        epilog="`cronledger COMMAND --help` shows the options of one command.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    listed = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in filter(_is_here, COMMANDS):
-        listed.add_parser(command.name, help=command.help)
-    args = parser.parse_args(arguments)
-    if args.version:
-        from cli.version import version  # noqa: PLC0415 - only here
-
-        print(f"cronledger {version() or '(not installed)'}")
-        return 0
-    parser.print_help(sys.stderr)
-    return USAGE_EXIT
 
 
 if __name__ == "__main__":
