@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agent.backoff import Backoff
 from agent.client import Client, Problem, Unreachable
@@ -18,6 +17,9 @@ from agent.heartbeat import Heartbeat
 from agent.kept_output import KEPT_BYTES_MAX, STREAMS, Chunk, KeptOutput
 from agent.lease import LEASE_LOST_CODE, Lease, report_of
 from agent.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 _RESENDS_MAX = 5
 _TOO_LARGE = 413
@@ -84,7 +86,7 @@ class Over:
 class Outputs:
     """The two streams of a run in its folder."""
 
-    def __init__(self, folder: Path, *, kept_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(self, folder: PathLike[str] | str, *, kept_max: int = KEPT_BYTES_MAX) -> None:
         self.stdout, self.stderr = (KeptOutput(folder, name, kept_max=kept_max) for name in STREAMS)
         self.both = (self.stdout, self.stderr)
 

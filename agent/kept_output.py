@@ -14,11 +14,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import hashlib
+    from os import PathLike
 
     from agent.masking import Masker
 
@@ -58,7 +58,7 @@ class KeptWriter:
 
     def __init__(
         self,
-        folder: Path | None,
+        folder: PathLike[str] | str | None,
         name: str,
         *,
         kept_max: int = KEPT_BYTES_MAX,
@@ -69,7 +69,7 @@ class KeptWriter:
         self.name = name
         self.size = 0
         self.masker = masker
-        self._folder = folder
+        self._folder = None if folder is None else os.fspath(folder)
         self._digest: hashlib._Hash | None = None  # of SHA-256, from the first byte on
         self._head_max = kept_max // 2
         self._tail_max = kept_max - kept_max // 2
@@ -156,7 +156,7 @@ class KeptWriter:
             self._parts.append(start)
         # As long as those before the new one hold all that may be kept without the oldest.
         while len(self._parts) > 1 and start - self._parts[1] >= self._tail_max:
-            self._path(self._parts.pop(0)).unlink()
+            os.unlink(self._path(self._parts.pop(0)))
         return descriptor
 
     def _keep_no_more(self) -> None:
@@ -164,7 +164,7 @@ class KeptWriter:
             self._close_file()
         for start in self._parts:  # there is one range that is left out, up to the end
             with contextlib.suppress(OSError):
-                self._path(start).unlink()
+                os.unlink(self._path(start))
         self._folder = None
 
     def _close_file(self) -> None:
@@ -172,22 +172,24 @@ class KeptWriter:
         if descriptor is not None:
             os.close(descriptor)
 
-    def _path(self, start: int) -> Path:
+    def _path(self, start: int) -> str:
         assert self._folder is not None  # noqa: S101 - whoever calls has looked
-        return self._folder / f"{self.name}.{start}"
+        return f"{self._folder}/{self.name}.{start}"
 
 
 class KeptOutput:
     """What is kept of one stream, for who sends it: while it is written, and afterwards."""
 
-    def __init__(self, folder: Path, name: str, *, kept_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(
+        self, folder: PathLike[str] | str, name: str, *, kept_max: int = KEPT_BYTES_MAX
+    ) -> None:
         self.name = name
         self.size = 0  # of the whole stream, as far as it is known
-        self._folder = folder
+        self._folder = os.fspath(folder)
         self._tail_max = kept_max - kept_max // 2
-        self._head = folder / f"{name}.0"
+        self._head = f"{self._folder}/{name}.0"
         self._head_bytes = 0
-        self._tail: list[tuple[int, Path]] = []
+        self._tail: list[tuple[int, str]] = []
         self._tail_start = 0
         self._expected = 0  # the offset from which the server wants more
         self._closed = False
@@ -204,11 +206,11 @@ class KeptOutput:
         """Take it that nothing more comes after `size` bytes (None: nobody has counted them)."""
         self.look()
         self._closed = True
-        parts = [
-            (int(path.suffix[1:]), path)
-            for path in self._folder.glob(f"{self.name}.*")
-            if path.suffix[1:].isdecimal() and path != self._head
-        ]
+        parts = []
+        for entry in os.listdir(self._folder):
+            name, _, start = entry.rpartition(".")
+            if name == self.name and start.isdecimal() and start != "0":
+                parts.append((int(start), f"{self._folder}/{entry}"))
         self._tail = sorted(parts)
         kept_to = self._tail[-1][0] + _size(self._tail[-1][1]) if self._tail else self._head_bytes
         self.size = kept_to if size is None else size
@@ -267,14 +269,14 @@ class KeptOutput:
         self._expected = next_offset
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:
         return 0
 
 
-def _read(path: Path, start: int, limit: int) -> bytes:
+def _read(path: str, start: int, limit: int) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         file.seek(start)
         return file.read(min(limit, REQUEST_BYTES_MAX))

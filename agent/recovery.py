@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from os import PathLike
 from typing import Any, NamedTuple
 
 from agent.kindred import Kindred
@@ -36,7 +36,9 @@ class Found(NamedTuple):
     supervised: Supervised | None
 
 
-def find_runs(runs: Path, log: Callable[[str], None] = lambda _line: None) -> list[Found]:
+def find_runs(
+    runs: PathLike[str] | str, log: Callable[[str], None] = lambda _line: None
+) -> list[Found]:
     """Return the runs that nobody delivers, oldest first; what never came to run is removed."""
     remove_abandoned(runs)
     found = []

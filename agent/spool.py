@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from os import PathLike
 
 from agent.run_folder import DELIVERING, REFUSED, RunFolder, folders_in, lock_file
 
@@ -22,24 +22,26 @@ _LOCK = "delivery"
 class Spool:
     """A folder of runs that wait for their delivery."""
 
-    def __init__(self, path: Path, *, runs_max: int = RUNS_MAX, bytes_max: int = BYTES_MAX) -> None:
-        self.path = path
-        self.runs = path / _RUNS
+    def __init__(
+        self, path: PathLike[str] | str, *, runs_max: int = RUNS_MAX, bytes_max: int = BYTES_MAX
+    ) -> None:
+        self.path = os.fspath(path)
+        self.runs = f"{self.path}/{_RUNS}"
         self._runs_max = runs_max
         self._bytes_max = bytes_max
 
     def waiting(self) -> Iterator[RunFolder]:
         """Yield the runs that are over, oldest first."""
         for folder in folders_in(self.runs):
-            if not folder.is_running() and folder.path.is_dir():
+            if not folder.is_running() and os.path.isdir(folder.place):
                 yield folder
 
     def lock(self) -> int | None:
         """Become the one who delivers; None if somebody else does, or if there is nothing."""
-        if not self.runs.is_dir():
+        if not os.path.isdir(self.runs):
             return None
         with contextlib.suppress(OSError):
-            return lock_file(self.path / _LOCK)
+            return lock_file(f"{self.path}/{_LOCK}")
         return None
 
     def trim(self, *, weigh: bool = True) -> str | None:
@@ -48,7 +50,7 @@ class Spool:
         The oldest output goes first: that a run happened, and how it ended, weighs more. Without
         `weigh` only the runs are counted, which is cheap.
         """
-        folders = folders_in(self.runs) + folders_in(self.path / REFUSED)
+        folders = folders_in(self.runs) + folders_in(f"{self.path}/{REFUSED}")
         folders.sort(key=lambda folder: folder.execution_id)
         gone = 0
         for folder in folders[: max(0, len(folders) - self._runs_max)]:
@@ -78,14 +80,15 @@ class Spool:
             if whole:
                 folder.remove()
             for path in _output_of(folder):
-                path.unlink()
+                os.unlink(path)
         os.close(delivering)
         return 1
 
 
-def _output_of(folder: RunFolder) -> list[Path]:
+def _output_of(folder: RunFolder) -> list[str]:
     try:
-        return [path for path in folder.path.iterdir() if path.suffix[1:].isdecimal()]
+        names = os.listdir(folder.place)
+        return [f"{folder.place}/{name}" for name in names if name.rpartition(".")[2].isdecimal()]
     except OSError:
         return []
 
@@ -94,5 +97,5 @@ def _bytes_in(folder: RunFolder) -> int:
     total = 0
     for path in _output_of(folder):
         with contextlib.suppress(OSError):
-            total += path.stat().st_size
+            total += os.stat(path).st_size
     return total

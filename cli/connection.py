@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from urllib.parse import quote
 
 from agent.client import Answer, Client, InvalidUrlError, Problem, Unreachable
-from cli.home import ADMIN_TOKEN, default_home, find_token, server_url
+from cli.home import ADMIN_TOKEN, find_token, home_folder, server_url
 from cli.usage import UsageError
 
 REFUSED_EXIT = 1
@@ -28,12 +27,12 @@ def open_client(token_file: str = ADMIN_TOKEN) -> Client:
         NoTokenError: No token is configured, and the home holds none that we may read.
         UsageError: The configured address is none.
     """
-    home = default_home()
+    home = home_folder()
     token = find_token(home, token_file)
     if token is None:
         raise NoTokenError(
             f"no access token: set CRONLEDGER_TOKEN, or run as a user who can read "
-            f"{home / token_file} (set CRONLEDGER_HOME if the server's home is elsewhere)"
+            f"{home}/{token_file} (set CRONLEDGER_HOME if the server's home is elsewhere)"
         )
     if not (token.isascii() and token.isprintable()):
         raise UsageError("the access token holds characters that no token has: check it")
@@ -45,6 +44,8 @@ def open_client(token_file: str = ADMIN_TOKEN) -> Client:
 
 def execution_path(execution_id: str, rest: str = "") -> str:
     """Return the path of an execution, whatever a user may have typed as its id."""
+    from urllib.parse import quote  # noqa: PLC0415 - `exec` knows its own id
+
     return f"{EXECUTIONS}/{quote(execution_id, safe='')}{rest}"
 
 

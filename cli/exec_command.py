@@ -160,7 +160,7 @@ def _record(
 def _writers(record: ExecRecord | None, patterns: list[str]) -> tuple[KeptWriter, KeptWriter]:
     stdout, stderr = (
         KeptWriter(
-            None if record is None else record.folder.path,
+            None if record is None else record.folder.place,
             name,
             masker=masker_for((), patterns),
             on_news=_nothing if record is None else record.watch.tell_news,
@@ -245,7 +245,7 @@ def _finish(record: ExecRecord, ending: Mapping[str, Any]) -> None:
 def _leave_in_spool(record: ExecRecord) -> None:
     from agent.spool import Spool  # noqa: PLC0415 - seldom needed
 
-    spool = Spool(record.folder.path.parent.parent)
+    spool = Spool(record.folder.place.rpartition("/runs/")[0])
     # Mail from each run while a server is away would help nobody: nothing is lost.
     if record.obstacle_lasts or sys.stderr.isatty():
         _warn(f"this run is not recorded yet, and kept in {spool.path}: {record.obstacle}")

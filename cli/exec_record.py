@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.run_folder import ENDING, LEASE, RUN, RunFolder
@@ -224,7 +223,7 @@ class ExecRecord:
         self._delivery = Delivery(
             lease,
             client,
-            Outputs(self.folder.path),
+            Outputs(self.folder.place),
             watch=self.watch,
             ending=lambda: self._ending,
             on_cancel=self._on_cancel,
@@ -251,15 +250,15 @@ class ExecRecord:
                 return
             self._backlog.carry_out()
 
-    def _spools_with_others(self) -> list[Path]:
+    def _spools_with_others(self) -> list[str]:
         """Return the spools in which more waits than our own run."""
         found = []
         for path in own_spools():
             try:
-                count = len(os.listdir(path / "runs"))  # noqa: PTH208 - names are enough
+                count = len(os.listdir(f"{path}/runs"))  # noqa: PTH208 - names are enough
             except OSError:
                 continue  # there is none, or not for us
-            if count > (path == self.folder.path.parent.parent):
+            if count > self.folder.place.startswith(f"{path}/"):
                 found.append(path)
         return found
 
