@@ -22,6 +22,7 @@ from agent.run import Run, ending_document
 from cli.exec_record import ExecRecord
 from cli.exec_spool import make_folder
 from cli.home import local_agent_id
+from cli.recordable import recordable_command, recordable_name
 from cli.usage import UsageError
 from domain.id_numbers import EXECUTION, RisingNumbers, spelled
 from domain.names import is_name
@@ -189,10 +190,11 @@ def _forward_signals(running: Run) -> None:
 def _body(args: argparse.Namespace | SimpleNamespace, execution_id: str) -> dict[str, Any]:
     words = [_text(argument) for argument in args.command_line]
     masker = masker_for((), args.mask)
+    words = words if masker is None else [masker.text(word) for word in words]
     return {
         "id": execution_id,
-        "job_name": _text(args.job),
-        "command": words if masker is None else [masker.text(word) for word in words],
+        "job_name": recordable_name(_text(args.job), _warn),
+        "command": recordable_command(words, _warn),
         "working_dir": _working_dir(),
         "timeout_seconds": args.timeout,
         "triggered_by": "manual",
