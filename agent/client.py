@@ -26,7 +26,15 @@ from agent.connection import (
     is_hangup,
 )
 
-__all__ = ["Answer", "Client", "InvalidUrlError", "NotCronledger", "Problem", "Unreachable"]
+__all__ = [
+    "ANSWER_SECONDS",
+    "Answer",
+    "Client",
+    "InvalidUrlError",
+    "NotCronledger",
+    "Problem",
+    "Unreachable",
+]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0

@@ -122,6 +122,7 @@ class Delivery:
         log: Callable[[str], None],
         resumed: bool = False,
         told_late: bool = False,
+        failures_max: int | None = None,
     ) -> None:
         """Prepare a delivery.
 
@@ -137,6 +138,7 @@ class Delivery:
             log: Takes a line for people.
             resumed: The server may have some of the output already.
             told_late: The server did not hear of the run while it ran.
+            failures_max: How many requests may fail, one after the other, before it gives up.
         """
         self._lease = lease
         self._client = client
@@ -149,6 +151,9 @@ class Delivery:
         self._resumed = resumed
         self._told_late = told_late
         self._given_up = threading.Event()
+        self._failures_max = failures_max
+        self._failures = 0
+        self._obstacle: Verdict | None = None  # what has made it give up by itself
         self._refused = False
         self._backoff = Backoff()
         self._heartbeat = Heartbeat(
@@ -210,12 +215,13 @@ class Delivery:
     def _send(self, stream: KeptOutput, chunk: Chunk) -> None:
         try:
             next_offset, cancel_requested = self._lease.append(self._client, stream.name, chunk)
-        except Unreachable:
-            self._pause(self._backoff.next_delay())
+        except Unreachable as error:
+            self._pause(self._backoff.next_delay(), str(error))
         except Problem as problem:
             self._handle(problem, stream, chunk)
         else:
             self._backoff.reset()
+            self._failures = 0
             stream.acknowledge(next_offset)
             if cancel_requested:
                 self._on_cancel()
@@ -223,7 +229,7 @@ class Delivery:
     def _handle(self, problem: Problem, stream: KeptOutput, chunk: Chunk) -> None:
         expected = problem.expected_offset
         if problem.passing:
-            self._pause(self._backoff.next_delay(problem.retry_after))
+            self._pause(self._backoff.next_delay(problem.retry_after), str(problem))
         elif problem.code == LEASE_LOST_CODE:
             self._refused = True
             self._on_lease_lost()
@@ -238,7 +244,7 @@ class Delivery:
 
     def _complete(self, ending: Mapping[str, Any]) -> Verdict:
         resends = 0
-        while True:
+        while self._obstacle is None:
             outputs = (self._outputs.stdout, self._outputs.stderr)
             report = report_of(
                 ending, outputs, told_late=self._told_late, output_refused=self._refused
@@ -262,9 +268,14 @@ class Delivery:
             if self._given_up.is_set():
                 return verdict
             self._say(f"not recorded yet: {verdict.sentence}")
-            self._pause(delay)
+            self._pause(delay, verdict.sentence)
+        return self._obstacle
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, obstacle: str) -> None:
+        self._failures += 1
+        if self._failures == self._failures_max:
+            self._obstacle = Verdict(UNFINISHED, obstacle)
+            self.give_up()
         self._given_up.wait(seconds)
 
     def _stopped(self) -> bool:

@@ -94,7 +94,10 @@ def ending_of(folder: RunFolder, grace_seconds: float = KILL_GRACE_SECONDS) -> d
 
 def unseen_ending(folder: RunFolder, why: str) -> dict[str, Any]:
     """Write down, once and for all, that nobody saw how a run ended."""
-    return _made_up(folder, f"nobody saw how the command ended: {why}")
+    return _made_up(
+        folder,
+        f"nobody saw how the command ended: {why} (the duration is that to the last sign of it)",
+    )
 
 
 def _made_up(folder: RunFolder, sentence: str, reason: str = UNSEEN) -> dict[str, Any]:

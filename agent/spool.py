@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from os import PathLike
 
-from agent.run_folder import DELIVERING, REFUSED, RunFolder, folders_in, lock_file
+from agent.run_folder import (
+    DELIVERING,
+    REFUSED,
+    RunFolder,
+    folders_in,
+    lock_file,
+    remove_abandoned,
+)
 
 RUNS_MAX = 10_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -37,9 +45,13 @@ class Spool:
                 yield folder
 
     def lock(self) -> int | None:
-        """Become the one who delivers; None if somebody else does, or if there is nothing."""
+        """Become the one who delivers; None if somebody else does, or if there is nothing.
+
+        Raises PermissionError if others than us can have put something there.
+        """
         if not os.path.isdir(self.runs):
             return None
+        check_private(self.path)
         with contextlib.suppress(OSError):
             return lock_file(f"{self.path}/{_LOCK}")
         return None
@@ -52,6 +64,17 @@ class Spool:
         """
         folders = folders_in(self.runs) + folders_in(f"{self.path}/{REFUSED}")
         folders.sort(key=lambda folder: folder.execution_id)
+        return self._trim(folders, weigh=weigh)
+
+    def trim_refused(self) -> str | None:
+        """Keep within the same bounds what was refused, and nothing else."""
+        return self._trim(folders_in(f"{self.path}/{REFUSED}"), weigh=True)
+
+    def tidy(self) -> None:
+        """Remove what is left of runs whose maker was killed before anybody could see them."""
+        remove_abandoned(self.runs)
+
+    def _trim(self, folders: list[RunFolder], *, weigh: bool) -> str | None:
         gone = 0
         for folder in folders[: max(0, len(folders) - self._runs_max)]:
             gone += self._drop(folder, whole=True)
@@ -83,6 +106,14 @@ class Spool:
                 os.unlink(path)
         os.close(delivering)
         return 1
+
+
+def check_private(path: str) -> None:
+    """Raise PermissionError if somebody else could have put something there."""
+    found = os.lstat(path)
+    is_ours = found.st_uid == os.geteuid() and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) == 0
+    if not is_ours or not stat.S_ISDIR(found.st_mode):
+        raise PermissionError(f"{path} is not ours alone")
 
 
 def _output_of(folder: RunFolder) -> list[str]:

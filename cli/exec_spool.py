@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 
 from agent.run_folder import RUNNING, RunFolder, make_private
+from agent.spool import check_private
 from cli.home import expanded, home_folder
 
 SPOOL = "spool"
@@ -29,7 +29,7 @@ def own_spools() -> Iterator[str]:
     for path in spool_paths():
         try:
             _check_parent(path)
-            _check_private(path)
+            check_private(path)
         except OSError:
             continue  # there is none, or not for us
         yield path
@@ -46,7 +46,7 @@ def make_folder(execution_id: str) -> RunFolder:
             make_private(_parent(path))
             _check_parent(path)
             make_private(path)
-            _check_private(path)
+            check_private(path)
             folder, _ = RunFolder.make(f"{path}/runs", execution_id, RUNNING)
         except OSError as error:
             problem = error
@@ -62,12 +62,4 @@ def _parent(path: str) -> str:
 def _check_parent(path: str) -> None:
     """Where anybody may make a folder, the one around the spool must be ours too."""
     if _parent(_parent(path)) == _OPEN_TO_ALL:
-        _check_private(_parent(path))
-
-
-def _check_private(path: str) -> None:
-    """Raise PermissionError if somebody else could have put something there."""
-    found = os.lstat(path)
-    is_ours = found.st_uid == os.geteuid() and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) == 0
-    if not is_ours or not stat.S_ISDIR(found.st_mode):
-        raise PermissionError(f"{path} is not ours alone")
+        check_private(_parent(path))
