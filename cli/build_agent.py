@@ -2,7 +2,8 @@
 
 In it are the packages and commands that need nothing but the standard library: what they import is
 found by reading them, so that nothing has to be listed. The same sources and the same Python give
-the same bytes: that Python's bytecode is in the file too, so that it need not compile at each start.
+the same bytes: the bytecode of that Python is in the file too, so that nothing is compiled at each
+start.
 """
 
 from __future__ import annotations
