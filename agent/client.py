@@ -12,7 +12,6 @@ import json
 import socket
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from agent.connection import (
     Address,
@@ -25,6 +24,11 @@ from agent.connection import (
     NotHttp,
     is_hangup,
 )
+from agent.record import Record
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "ANSWER_SECONDS",
@@ -118,7 +122,7 @@ class Problem(Exception):
         return value if isinstance(value, int) else None
 
 
-class Answer(NamedTuple):
+class Answer(Record):
     """A successful answer, its body as it came."""
 
     status: int
@@ -135,7 +139,7 @@ class Answer(NamedTuple):
             ) from error
 
 
-class _Request(NamedTuple):
+class _Request(Record):
     method: str
     target: str
     headers: Mapping[str, str]

@@ -9,17 +9,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from agent.backoff import Backoff
 from agent.client import Client, Problem, Unreachable
 from agent.heartbeat import Heartbeat
 from agent.kept_output import KEPT_BYTES_MAX, STREAMS, Chunk, KeptOutput
 from agent.lease import LEASE_LOST_CODE, Lease, report_of
+from agent.record import Record
 from agent.run_folder import RunFolder
 
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     from os import PathLike
+    from typing import Any, Protocol
+
+    class Watch(Protocol):
+        """What tells of a run that is under way."""
+
+        @property
+        def over(self) -> bool:
+            """True when all its output is in its folder, and its end too if anybody saw it."""
+
+        def wait(self, seconds: float | None, *, for_news: bool) -> None:
+            """Wait until it is over, for a time, or also for news of more output."""
+
 
 _RESENDS_MAX = 5
 _TOO_LARGE = 413
@@ -32,7 +45,7 @@ REFUSED = "refused"
 UNFINISHED = "unfinished"
 
 
-class Verdict(NamedTuple):
+class Verdict(Record):
     """What became of a delivery.
 
     Attributes:
@@ -61,17 +74,6 @@ def settle(folder: RunFolder, verdict: Verdict) -> None:
         folder.remove()
     elif verdict.kind == REFUSED:
         folder.set_aside(verdict.sentence)
-
-
-class Watch(Protocol):
-    """What tells of a run that is under way."""
-
-    @property
-    def over(self) -> bool:
-        """True when all its output is in its folder, and its end too if anybody saw it."""
-
-    def wait(self, seconds: float | None, *, for_news: bool) -> None:
-        """Wait until it is over, for a time, or also for news of more output."""
 
 
 class Over:

@@ -14,8 +14,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
 
+from agent.record import Record
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     import hashlib
     from os import PathLike
@@ -31,7 +33,7 @@ _DIGEST_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b78
 _PARTS = 5  # of the tail; one more is being written
 
 
-class Chunk(NamedTuple):
+class Chunk(Record):
     """Bytes for one request. They stand at `skip_to` if it is given, else at `offset`."""
 
     offset: int

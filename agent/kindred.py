@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+
+from agent.record import Record
 
 _PROC = "/proc"
 _TASKS = "/proc/self/task"
@@ -22,7 +23,7 @@ _DIRECT_PASSES = 100
 _QUIET_PASSES = 30
 
 
-class Process(NamedTuple):
+class Process(Record):
     """One process, as the kernel shows it."""
 
     pid: int

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from agent.client import Client, NotCronledger, Problem
 from agent.kept_output import Chunk, KeptOutput
+from agent.record import Record
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from typing import Any
 
 EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
@@ -17,7 +21,7 @@ _SCHEDULE = frozenset({"expected_schedule", "expected_timezone"})
 _NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
 
-class Lease(NamedTuple):
+class Lease(Record):
     """The right to report about one execution.
 
     Attributes:

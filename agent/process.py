@@ -9,11 +9,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 from agent.kindred import Kindred
+from agent.record import Record
 from agent.spawn import spawn
 
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     from agent.spawn import Child
 
@@ -38,7 +39,7 @@ _POLL_SECONDS_MAX = 0.25
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Command(NamedTuple):
+class Command(Record):
     """What to run, and in which surroundings.
 
     Attributes:
@@ -57,7 +58,7 @@ class Command(NamedTuple):
     user: str | None = None
 
 
-class Ending(NamedTuple):
+class Ending(Record):
     """How a command ended, in the words of the report to the server."""
 
     outcome: str

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 from agent.kept_output import STREAMS, KeptWriter, masker_for
 from agent.kindred import adopt_orphans
@@ -27,8 +26,10 @@ from cli.usage import UsageError
 from domain.id_numbers import EXECUTION, RisingNumbers, spelled
 from domain.names import is_name
 
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from agent.client import Client
 

@@ -10,13 +10,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from agent.run_folder import ENDING, LEASE, RUN, RunFolder
 from cli.exec_spool import own_spools
 from cli.usage import UsageError
 
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.backlog import Backlog
     from agent.client import Client
     from agent.delivery import Delivery, Verdict

@@ -25,9 +25,13 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
 
+from agent.record import Record
 from cli.usage import USAGE_EXIT, UsageError
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _STDERR = 2
 _GARBAGE_AFTER = 50_000
@@ -35,7 +39,7 @@ INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
 
 
-class Subcommand(NamedTuple):
+class Subcommand(Record):
     """One line of `cronledger --help`, and the module that does it."""
 
     name: str
