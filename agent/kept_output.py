@@ -209,7 +209,7 @@ class KeptOutput:
         self.look()
         self._closed = True
         parts = []
-        for entry in os.listdir(self._folder):
+        for entry in _names_in(self._folder):
             name, _, start = entry.rpartition(".")
             if name == self.name and start.isdecimal() and start != "0":
                 parts.append((int(start), f"{self._folder}/{entry}"))
@@ -269,6 +269,13 @@ class KeptOutput:
         if not self._closed:  # no server can be ahead of the command
             next_offset = min(next_offset, self._head_bytes)
         self._expected = next_offset
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []  # a run that was never begun has no folder
 
 
 def _size(path: str) -> int:

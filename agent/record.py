@@ -11,7 +11,7 @@ __all__ = ["Record"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any
     from typing import NamedTuple as Record
 else:
 
@@ -28,7 +28,7 @@ else:
             for index, name in enumerate(cls._fields):
                 setattr(cls, name, property(itemgetter(index)))
 
-        def __new__(cls, *values: Any, **named: Any) -> Self:
+        def __new__(cls, *values: Any, **named: Any) -> Any:
             """Take the members in their order or by their names. Raises TypeError."""
             rest = cls._fields[len(values) :]
             if len(values) > len(cls._fields) or not named.keys() <= set(rest):
@@ -49,5 +49,5 @@ else:
         def _asdict(self) -> dict[str, Any]:
             return dict(zip(self._fields, self))  # noqa: B905 - not known to Python 3.9
 
-        def _replace(self, **named: Any) -> Self:
+        def _replace(self, **named: Any) -> Any:
             return type(self)(**{**self._asdict(), **named})
