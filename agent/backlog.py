@@ -30,6 +30,7 @@ from agent.spool import Spool
 
 CREATE_SECONDS = 10.0
 WATCH_SECONDS = 5.0
+FAILURES_MAX = 4  # of one run, before those behind it have their turn
 _BLOCKED = "blocked"  # a verdict like UNFINISHED, but on the server or on us: no run gets through
 _ABOUT_ALL = frozenset({401, 429, 503})
 
@@ -59,7 +60,7 @@ class Backlog:
             try:
                 is_empty = self.carry_out()
             except OSError as error:
-                self._log(f"the spool {self._spool.path} cannot be used: {error}")
+                self._tell_obstacle(f"the spool {self._spool.path} cannot be used: {error}")
                 is_empty = False
             if is_empty:
                 backoff.reset()
@@ -73,6 +74,7 @@ class Backlog:
         if held is None:
             return True
         try:
+            self._spool.tidy()
             is_empty = True
             for folder in self._spool.waiting():
                 verdict = self._deliver_one(folder)
@@ -116,6 +118,11 @@ class Backlog:
             self._told.pop(folder.execution_id, None)
         return verdict
 
+    def _tell_obstacle(self, sentence: str) -> None:
+        if self._told.get("") != sentence:
+            self._told[""] = sentence
+            self._log(sentence)
+
     def _tell_once(self, folder: RunFolder, verdict: Verdict) -> None:
         if self._told.get(folder.execution_id) != verdict.sentence:
             self._told[folder.execution_id] = verdict.sentence
@@ -148,9 +155,11 @@ class Backlog:
         except Problem as problem:
             verdict = verdict_on(problem)
             return verdict._replace(kind=_BLOCKED) if problem.status in _ABOUT_ALL else verdict
+        # Its own: to give up one run must not cut the others off.
+        client = self._client.sibling()
         delivery = Delivery(
             Lease(**known["lease"]),
-            self._client,
+            client,
             Outputs(folder.path),
             watch=Over(),
             ending=lambda: ending,
@@ -159,11 +168,15 @@ class Backlog:
             log=self._log,
             resumed=True,
             told_late=known["told_late"],
+            failures_max=FAILURES_MAX,
         )
         self._delivery = delivery
         if self._stopped.is_set():  # `stop` may have come before there was a delivery
             delivery.give_up()
-        return delivery.carry_out()
+        try:
+            return delivery.carry_out()
+        finally:
+            client.close()
 
 
 def _nothing() -> None:

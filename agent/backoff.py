@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
+import os
 
 FIRST_SECONDS = 0.2
 LONGEST_SECONDS = 10.0
 _DOUBLINGS_MAX = 16  # by then the cap is long reached; keeps the power small
 
-# Not the seeded module functions: agents started together must not retry together.
-_random = random.SystemRandom()
+_RANDOM_BYTES = 4
 
 
 class Backoff:
@@ -26,7 +25,12 @@ class Backoff:
 
     def next_delay(self, asked: float | None = None) -> float:
         """Return the seconds to wait; `asked` is a server's Retry-After, honoured to the cap."""
-        ceiling = min(self._longest, self._first * 2 ** min(self._failures, _DOUBLINGS_MAX))
+        ceiling: float = min(self._longest, self._first * 2 ** min(self._failures, _DOUBLINGS_MAX))
         self._failures += 1
-        delay = _random.uniform(ceiling / 2, ceiling)
+        delay = ceiling * (1 + _share()) / 2
         return delay if asked is None else max(delay, min(asked, self._longest))
+
+
+def _share() -> float:
+    """Return a part of one, by the system's chance: what started together retries apart."""
+    return int.from_bytes(os.urandom(_RANDOM_BYTES), "big") / (1 << 8 * _RANDOM_BYTES)

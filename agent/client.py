@@ -8,14 +8,37 @@ connection proves stale.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import socket
-import ssl
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+
+from agent.connection import (
+    Address,
+    CannotSend,
+    ClosedUnanswered,
+    Connection,
+    Cut,
+    Headers,
+    InvalidUrlError,
+    NotHttp,
+    is_hangup,
+)
+from agent.record import Record
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = [
+    "ANSWER_SECONDS",
+    "Answer",
+    "Client",
+    "InvalidUrlError",
+    "NotCronledger",
+    "Problem",
+    "Unreachable",
+]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -25,10 +48,6 @@ _SERVER_ERROR = 500
 _TOO_LARGE = 413
 _FOREIGN = "http_"  # the code of an answer that is not in Cronledger's form
 _SUCCESS = range(200, 300)
-
-
-class InvalidUrlError(ValueError):
-    """The server's address is not an http or https URL."""
 
 
 class Unreachable(Exception):
@@ -93,7 +112,8 @@ class Problem(Exception):
         """Which members of our request are wrong."""
         error = self.members.get("error")
         details = error.get("details") if isinstance(error, dict) else None
-        return [str(detail.get("field")) for detail in details or () if isinstance(detail, dict)]
+        listed = details if isinstance(details, list) else []
+        return [str(detail.get("field")) for detail in listed if isinstance(detail, dict)]
 
     @property
     def expected_offset(self) -> int | None:
@@ -102,24 +122,24 @@ class Problem(Exception):
         return value if isinstance(value, int) else None
 
 
-class Answer(NamedTuple):
+class Answer(Record):
     """A successful answer, its body as it came."""
 
     status: int
-    headers: http.client.HTTPMessage
+    headers: Headers
     body: bytes
 
     def json(self) -> Any:
         """Decode the body; raises NotCronledger if it is no JSON."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NotCronledger(
                 "the answer is not JSON: is this the address of a Cronledger server?", sent=True
             ) from error
 
 
-class _Request(NamedTuple):
+class _Request(Record):
     method: str
     target: str
     headers: Mapping[str, str]
@@ -146,9 +166,9 @@ class Client:
         self._token = token
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
-        self._secure, self._host, self._port, self._prefix = _split(self.url)
+        self._address = Address(self.url)
         self._lock = threading.Lock()
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: Connection | None = None
         self._aborted = False
 
     def sibling(self) -> Client:
@@ -197,7 +217,7 @@ class Client:
             Problem: The answer is not a success.
             Unreachable: There is no (whole) answer.
         """
-        target = self._prefix + path + ("?" + urlencode(query) if query else "")
+        target = self._target(path, query)
         sent_headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         patience = self._answer_seconds if answer_seconds is None else answer_seconds
         with self._lock:
@@ -218,23 +238,23 @@ class Client:
         They end with the answer, or where its connection does. Raises Problem or Unreachable, also
         when nothing comes for `answer_seconds`.
         """
-        target = self._prefix + path + ("?" + urlencode(query) if query else "")
-        connection: http.client.HTTPConnection | None = None
+        target = self._target(path, query)
+        connection: Connection | None = None
         try:
             connection = self._connect()
             connection.sock.settimeout(self._answer_seconds)
             sent_headers = {"Authorization": f"Bearer {self._token}", **headers}
-            connection.request("GET", target, headers=sent_headers)
-            response = connection.getresponse()
+            connection.send("GET", target, sent_headers)
+            response = connection.response(self._answer_seconds)
             if response.status not in _SUCCESS:
                 raise _problem(Answer(response.status, response.headers, response.read()))
-            if response.headers.get_content_type() != media_type:
+            if response.headers.media_type != media_type:
                 raise Unreachable(
                     f"the answer is not {media_type}: is this the address of a Cronledger server?"
                 )
-            while line := response.readline():
-                yield line
-        except (OSError, http.client.HTTPException) as error:
+            with contextlib.suppress(Cut):
+                yield from response.lines()
+        except (OSError, NotHttp, CannotSend) as error:
             raise Unreachable(self._sentence(error), sent=True) from error
         finally:
             if connection is not None:
@@ -267,45 +287,39 @@ class Client:
                     self._connection = self._connect()
                 sent = True
                 return self._send(self._connection, request)
-            except (OSError, http.client.HTTPException) as error:
+            except CannotSend as error:
+                raise Unreachable(self._sentence(error)) from error
+            except (OSError, NotHttp) as error:
                 self._drop()
-                if not (kept and isinstance(error, (ConnectionError, ssl.SSLEOFError))):
+                if not (kept and is_hangup(error)):
                     sentence = self._sentence(error)
                     raise Unreachable(sentence, sent=sent, cut=self._aborted) from error
                 # The server closed the kept connection while it was idle: once more on a new one.
                 kept = False
 
-    def _send(self, connection: http.client.HTTPConnection, request: _Request) -> Answer:
+    def _send(self, connection: Connection, request: _Request) -> Answer:
         connection.sock.settimeout(request.answer_seconds)
-        connection.request(
-            request.method, request.target, body=request.body, headers=request.headers
-        )
-        response = connection.getresponse()
+        connection.send(request.method, request.target, request.headers, request.body)
+        response = connection.response(request.answer_seconds)
         content = response.read()
-        if response.will_close:
+        if response.closes or not connection.is_clean:
             self._drop()
         return Answer(response.status, response.headers, content)
 
-    def _connect(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection
-        if self._secure:
-            connection = http.client.HTTPSConnection(
-                self._host,
-                self._port,
-                timeout=self._connect_seconds,
-                context=ssl.create_default_context(),
-            )
-        else:
-            connection = http.client.HTTPConnection(
-                self._host, self._port, timeout=self._connect_seconds
-            )
-        connection.connect()
-        # Head and body are two writes: without this the second waits for a delayed ACK.
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _connect(self) -> Connection:
+        connection = Connection(self._address, self._connect_seconds)
         if self._aborted:  # while we connected, when there was nothing to cut yet
             connection.close()
             raise Unreachable("the request was given up", cut=True)
         return connection
+
+    def _target(self, path: str, query: Sequence[tuple[str, str]]) -> str:
+        target = self._address.prefix + path
+        if not query:
+            return target
+        from urllib.parse import urlencode  # noqa: PLC0415 - the shortest run of `exec` has none
+
+        return f"{target}?{urlencode(query)}"
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -315,8 +329,12 @@ class Client:
     def _sentence(self, error: Exception) -> str:
         if isinstance(error, (TimeoutError, socket.timeout)):
             reason = "no answer in time"
-        elif isinstance(error, http.client.RemoteDisconnected):
+        elif isinstance(error, ClosedUnanswered):
             reason = "the connection was closed without an answer"
+        elif isinstance(error, NotHttp):
+            reason = f"what answers cannot be understood: {error}"
+        elif isinstance(error, CannotSend):
+            reason = f"the request cannot be sent: {error}"
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
         else:
@@ -324,24 +342,10 @@ class Client:
         return f"{self.url} cannot be reached: {reason}"
 
 
-def _split(url: str) -> tuple[bool, str, int, str]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidUrlError(f"{url!r} is no server address: {error}") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InvalidUrlError(
-            f"{url!r} is no server address: it must look like http://HOST:PORT or https://HOST"
-        )
-    secure = parts.scheme == "https"
-    return secure, parts.hostname, port or (443 if secure else 80), parts.path
-
-
 def _problem(answer: Answer) -> Problem:
     try:
         document = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     members = document if isinstance(document, dict) else {}
     error = members.get("error")

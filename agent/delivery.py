@@ -9,15 +9,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 from agent.backoff import Backoff
 from agent.client import Client, Problem, Unreachable
 from agent.heartbeat import Heartbeat
 from agent.kept_output import KEPT_BYTES_MAX, STREAMS, Chunk, KeptOutput
 from agent.lease import LEASE_LOST_CODE, Lease, report_of
+from agent.record import Record
 from agent.run_folder import RunFolder
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import Any, Protocol
+
+    class Watch(Protocol):
+        """What tells of a run that is under way."""
+
+        @property
+        def over(self) -> bool:
+            """True when all its output is in its folder, and its end too if anybody saw it."""
+
+        def wait(self, seconds: float | None, *, for_news: bool) -> None:
+            """Wait until it is over, for a time, or also for news of more output."""
+
 
 _RESENDS_MAX = 5
 _TOO_LARGE = 413
@@ -30,7 +45,7 @@ REFUSED = "refused"
 UNFINISHED = "unfinished"
 
 
-class Verdict(NamedTuple):
+class Verdict(Record):
     """What became of a delivery.
 
     Attributes:
@@ -61,17 +76,6 @@ def settle(folder: RunFolder, verdict: Verdict) -> None:
         folder.set_aside(verdict.sentence)
 
 
-class Watch(Protocol):
-    """What tells of a run that is under way."""
-
-    @property
-    def over(self) -> bool:
-        """True when all its output is in its folder, and its end too if anybody saw it."""
-
-    def wait(self, seconds: float | None, *, for_news: bool) -> None:
-        """Wait until it is over, for a time, or also for news of more output."""
-
-
 class Over:
     """The watch of a run that is over."""
 
@@ -84,7 +88,7 @@ class Over:
 class Outputs:
     """The two streams of a run in its folder."""
 
-    def __init__(self, folder: Path, *, kept_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(self, folder: PathLike[str] | str, *, kept_max: int = KEPT_BYTES_MAX) -> None:
         self.stdout, self.stderr = (KeptOutput(folder, name, kept_max=kept_max) for name in STREAMS)
         self.both = (self.stdout, self.stderr)
 
@@ -120,6 +124,7 @@ class Delivery:
         log: Callable[[str], None],
         resumed: bool = False,
         told_late: bool = False,
+        failures_max: int | None = None,
     ) -> None:
         """Prepare a delivery.
 
@@ -135,6 +140,7 @@ class Delivery:
             log: Takes a line for people.
             resumed: The server may have some of the output already.
             told_late: The server did not hear of the run while it ran.
+            failures_max: How many requests may fail, one after the other, before it gives up.
         """
         self._lease = lease
         self._client = client
@@ -147,6 +153,9 @@ class Delivery:
         self._resumed = resumed
         self._told_late = told_late
         self._given_up = threading.Event()
+        self._failures_max = failures_max
+        self._failures = 0
+        self._obstacle: Verdict | None = None  # what has made it give up by itself
         self._refused = False
         self._backoff = Backoff()
         self._heartbeat = Heartbeat(
@@ -208,12 +217,13 @@ class Delivery:
     def _send(self, stream: KeptOutput, chunk: Chunk) -> None:
         try:
             next_offset, cancel_requested = self._lease.append(self._client, stream.name, chunk)
-        except Unreachable:
-            self._pause(self._backoff.next_delay())
+        except Unreachable as error:
+            self._pause(self._backoff.next_delay(), str(error))
         except Problem as problem:
             self._handle(problem, stream, chunk)
         else:
             self._backoff.reset()
+            self._failures = 0
             stream.acknowledge(next_offset)
             if cancel_requested:
                 self._on_cancel()
@@ -221,7 +231,7 @@ class Delivery:
     def _handle(self, problem: Problem, stream: KeptOutput, chunk: Chunk) -> None:
         expected = problem.expected_offset
         if problem.passing:
-            self._pause(self._backoff.next_delay(problem.retry_after))
+            self._pause(self._backoff.next_delay(problem.retry_after), str(problem))
         elif problem.code == LEASE_LOST_CODE:
             self._refused = True
             self._on_lease_lost()
@@ -236,7 +246,7 @@ class Delivery:
 
     def _complete(self, ending: Mapping[str, Any]) -> Verdict:
         resends = 0
-        while True:
+        while self._obstacle is None:
             outputs = (self._outputs.stdout, self._outputs.stderr)
             report = report_of(
                 ending, outputs, told_late=self._told_late, output_refused=self._refused
@@ -260,9 +270,14 @@ class Delivery:
             if self._given_up.is_set():
                 return verdict
             self._say(f"not recorded yet: {verdict.sentence}")
-            self._pause(delay)
+            self._pause(delay, verdict.sentence)
+        return self._obstacle
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, obstacle: str) -> None:
+        self._failures += 1
+        if self._failures == self._failures_max:
+            self._obstacle = Verdict(UNFINISHED, obstacle)
+            self.give_up()
         self._given_up.wait(seconds)
 
     def _stopped(self) -> bool:

@@ -10,15 +10,18 @@ what is there can be read without anything else, whoever wrote it and however th
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
+from agent.record import Record
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    import hashlib
+    from os import PathLike
+
     from agent.masking import Masker
 
 KEPT_BYTES_MAX = 10 * 1024 * 1024
@@ -26,10 +29,11 @@ FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.25
 REQUEST_BYTES_MAX = 512 * 1024  # the server takes 1 MiB
 STREAMS = ("stdout", "stderr")
+_DIGEST_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _PARTS = 5  # of the tail; one more is being written
 
 
-class Chunk(NamedTuple):
+class Chunk(Record):
     """Bytes for one request. They stand at `skip_to` if it is given, else at `offset`."""
 
     offset: int
@@ -56,7 +60,7 @@ class KeptWriter:
 
     def __init__(
         self,
-        folder: Path | None,
+        folder: PathLike[str] | str | None,
         name: str,
         *,
         kept_max: int = KEPT_BYTES_MAX,
@@ -67,8 +71,8 @@ class KeptWriter:
         self.name = name
         self.size = 0
         self.masker = masker
-        self._folder = folder
-        self._digest = hashlib.sha256()
+        self._folder = None if folder is None else os.fspath(folder)
+        self._digest: hashlib._Hash | None = None  # of SHA-256, from the first byte on
         self._head_max = kept_max // 2
         self._tail_max = kept_max - kept_max // 2
         self._part_bytes = max(1, self._tail_max // _PARTS)
@@ -96,8 +100,11 @@ class KeptWriter:
         """Return length and digest of the whole stream (as masked)."""
         return {
             "bytes": self.size,
-            "sha256": self._digest.hexdigest() if self._is_masked else None,
+            "sha256": self._hex_digest() if self._is_masked else None,
         }
+
+    def _hex_digest(self) -> str:
+        return _DIGEST_OF_NOTHING if self._digest is None else self._digest.hexdigest()
 
     def _mask(self, step: Callable[..., bytes], *data: bytes) -> bytes | None:
         """Return masked bytes; None from the first fault on, which must not end the command."""
@@ -115,10 +122,16 @@ class KeptWriter:
             return None
 
     def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._digest is None:
+            import hashlib  # noqa: PLC0415 - takes long, and many commands are silent
+
+            self._digest = hashlib.sha256()
         self._digest.update(data)
         in_head = self.size < self._head_max
         start, self.size = self.size, self.size + len(data)
-        if self._folder is None or not data:
+        if self._folder is None:
             return
         try:
             self._keep(start, memoryview(data))
@@ -145,7 +158,7 @@ class KeptWriter:
             self._parts.append(start)
         # As long as those before the new one hold all that may be kept without the oldest.
         while len(self._parts) > 1 and start - self._parts[1] >= self._tail_max:
-            self._path(self._parts.pop(0)).unlink()
+            os.unlink(self._path(self._parts.pop(0)))
         return descriptor
 
     def _keep_no_more(self) -> None:
@@ -153,7 +166,7 @@ class KeptWriter:
             self._close_file()
         for start in self._parts:  # there is one range that is left out, up to the end
             with contextlib.suppress(OSError):
-                self._path(start).unlink()
+                os.unlink(self._path(start))
         self._folder = None
 
     def _close_file(self) -> None:
@@ -161,22 +174,24 @@ class KeptWriter:
         if descriptor is not None:
             os.close(descriptor)
 
-    def _path(self, start: int) -> Path:
+    def _path(self, start: int) -> str:
         assert self._folder is not None  # noqa: S101 - whoever calls has looked
-        return self._folder / f"{self.name}.{start}"
+        return f"{self._folder}/{self.name}.{start}"
 
 
 class KeptOutput:
     """What is kept of one stream, for who sends it: while it is written, and afterwards."""
 
-    def __init__(self, folder: Path, name: str, *, kept_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(
+        self, folder: PathLike[str] | str, name: str, *, kept_max: int = KEPT_BYTES_MAX
+    ) -> None:
         self.name = name
         self.size = 0  # of the whole stream, as far as it is known
-        self._folder = folder
+        self._folder = os.fspath(folder)
         self._tail_max = kept_max - kept_max // 2
-        self._head = folder / f"{name}.0"
+        self._head = f"{self._folder}/{name}.0"
         self._head_bytes = 0
-        self._tail: list[tuple[int, Path]] = []
+        self._tail: list[tuple[int, str]] = []
         self._tail_start = 0
         self._expected = 0  # the offset from which the server wants more
         self._closed = False
@@ -193,11 +208,11 @@ class KeptOutput:
         """Take it that nothing more comes after `size` bytes (None: nobody has counted them)."""
         self.look()
         self._closed = True
-        parts = [
-            (int(path.suffix[1:]), path)
-            for path in self._folder.glob(f"{self.name}.*")
-            if path.suffix[1:].isdecimal() and path != self._head
-        ]
+        parts = []
+        for entry in _names_in(self._folder):
+            name, _, start = entry.rpartition(".")
+            if name == self.name and start.isdecimal() and start != "0":
+                parts.append((int(start), f"{self._folder}/{entry}"))
         self._tail = sorted(parts)
         kept_to = self._tail[-1][0] + _size(self._tail[-1][1]) if self._tail else self._head_bytes
         self.size = kept_to if size is None else size
@@ -256,14 +271,21 @@ class KeptOutput:
         self._expected = next_offset
 
 
-def _size(path: Path) -> int:
+def _names_in(folder: str) -> list[str]:
     try:
-        return path.stat().st_size
+        return os.listdir(folder)
+    except OSError:
+        return []  # a run that was never begun has no folder
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
     except OSError:
         return 0
 
 
-def _read(path: Path, start: int, limit: int) -> bytes:
+def _read(path: str, start: int, limit: int) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         file.seek(start)
         return file.read(min(limit, REQUEST_BYTES_MAX))

@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
 
-_PROC = Path("/proc")
+from agent.record import Record
+
+_PROC = "/proc"
+_TASKS = "/proc/self/task"
 _DEAD_STATES = frozenset({b"Z", b"X", b"x"})
 _SET_CHILD_SUBREAPER = 36
 _STARTED_FIELD = 19  # counted from the state, which is the first behind the name
@@ -22,7 +23,7 @@ _DIRECT_PASSES = 100
 _QUIET_PASSES = 30
 
 
-class Process(NamedTuple):
+class Process(Record):
     """One process, as the kernel shows it."""
 
     pid: int
@@ -157,7 +158,7 @@ def _signal(pid: int, number: int) -> bool:
 
 def _processes() -> Iterator[Process]:
     try:
-        names = os.listdir(_PROC)  # noqa: PTH208 - names are wanted
+        names = os.listdir(_PROC)
     except OSError:
         return
     for name in names:
@@ -167,8 +168,7 @@ def _processes() -> Iterator[Process]:
 
 def _look_at(pid: int) -> Process | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - thousands of times
-            text = file.read()
+        text = _read(f"{_PROC}/{pid}/stat")
     except OSError:
         return None  # it has ended meanwhile
     # The name in parentheses may hold anything, parentheses too: what we want stands behind it.
@@ -185,7 +185,7 @@ def _look_at(pid: int) -> Process | None:
 def _children() -> list[int]:
     """Return our own children, the fast way; none where the kernel does not offer it."""
     try:
-        texts = [path.read_text() for path in (_PROC / "self" / "task").glob("*/children")]
+        texts = [_read(f"{_TASKS}/{name}/children") for name in os.listdir(_TASKS)]
     except OSError:
         return []
     return [int(pid) for text in texts for pid in text.split()]
@@ -193,7 +193,12 @@ def _children() -> list[int]:
 
 def _bears(pid: int, mark: bytes) -> bool:
     try:
-        environment = (_PROC / str(pid) / "environ").read_bytes()
+        environment = _read(f"{_PROC}/{pid}/environ")
     except OSError:
         return False
     return mark in environment.split(b"\0")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from agent.client import Client, NotCronledger, Problem
 from agent.kept_output import Chunk, KeptOutput
+from agent.record import Record
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from typing import Any
 
 EXECUTIONS = "/v1/cron-executions"
 LEASE_LOST_CODE = "lease_lost"
@@ -17,7 +21,7 @@ _SCHEDULE = frozenset({"expected_schedule", "expected_timezone"})
 _NOT_OURS = "the answer is not one of Cronledger: does something else answer at its address?"
 
 
-class Lease(NamedTuple):
+class Lease(Record):
     """The right to report about one execution.
 
     Attributes:
@@ -36,10 +40,12 @@ class Lease(NamedTuple):
     def from_answer(cls, answer: Mapping[str, Any]) -> Lease:
         """Read the lease out of the answer to a claim, or to a create with `claim`.
 
-        Raises NotCronledger if the id is not one that can be the name of a folder.
+        Raises NotCronledger if the id is not one that can be the name of a folder, or if the token
+        or the times are none.
         """
         lease, execution_id = answer["lease"], answer["execution"]["id"]
-        if not _is_id(execution_id):
+        times = (lease["heartbeat_seconds"], lease["seconds"])
+        if not (_is_id(execution_id) and _is_token(lease["token"]) and all(map(_is_time, times))):
             raise NotCronledger(_NOT_OURS, sent=True)
         return cls(
             execution_id=execution_id,
@@ -103,6 +109,15 @@ def _is_id(value: Any) -> bool:
         return False
     prefix, _, rest = value.partition("_")
     return prefix == "exec" and rest.isascii() and rest.isalnum()
+
+
+def _is_token(value: Any) -> bool:
+    """Tell whether a value can go back in a header."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 < value < float("inf")
 
 
 def without_schedule(body: Mapping[str, Any], problem: Problem) -> dict[str, Any] | None:

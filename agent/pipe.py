@@ -9,9 +9,12 @@ import struct
 import termios
 import threading
 import time
-from typing import IO
 
 from agent.kept_output import KeptWriter
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from typing import IO
 
 READ_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.5

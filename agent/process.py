@@ -6,13 +6,17 @@ import errno
 import os
 import pwd
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from agent.kindred import Kindred
+from agent.record import Record
+from agent.spawn import spawn
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from agent.spawn import Child
 
 EXITED = "exited"
 TIMED_OUT = "timed_out"
@@ -35,7 +39,7 @@ _POLL_SECONDS_MAX = 0.25
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Command(NamedTuple):
+class Command(Record):
     """What to run, and in which surroundings.
 
     Attributes:
@@ -54,7 +58,7 @@ class Command(NamedTuple):
     user: str | None = None
 
 
-class Ending(NamedTuple):
+class Ending(Record):
     """How a command ended, in the words of the report to the server."""
 
     outcome: str
@@ -118,16 +122,14 @@ def _account(user: str | None) -> tuple[str, str]:
 class RunningCommand:
     """A started command. `supervise` belongs to one thread, the rest may be called from any."""
 
-    def __init__(
-        self, popen: subprocess.Popen[bytes], line: str | Sequence[str], *, adopting: bool
-    ) -> None:
-        assert popen.stdout is not None  # noqa: S101 - both are pipes, see `start`
-        assert popen.stderr is not None  # noqa: S101
+    def __init__(self, child: Child, line: str | Sequence[str], *, adopting: bool) -> None:
+        assert child.stdout is not None  # noqa: S101 - both are pipes, see `spawn`
+        assert child.stderr is not None  # noqa: S101
         self.line = line
-        self.stdout = popen.stdout
-        self.stderr = popen.stderr
-        self._popen = popen
-        self._kindred = Kindred(popen.pid, adopting=adopting)
+        self.stdout = child.stdout
+        self.stderr = child.stderr
+        self._child = child
+        self._kindred = Kindred(child.pid, adopting=adopting)
         self._adopting = adopting
         self._started = time.monotonic()
         self._ended = self._started
@@ -185,7 +187,7 @@ class RunningCommand:
         return self._changed.wait_for(over, bounded)
 
     def _reap(self) -> None:
-        pid = self._popen.pid
+        pid = self._child.pid
         is_lost = False
         try:
             while self._adopting:
@@ -200,7 +202,7 @@ class RunningCommand:
         moment = time.monotonic()
         with self._changed:
             # Reaped under the lock: nobody signals a number that may be another process by now.
-            status = self._popen.wait()
+            status = self._child.wait()
             self._status = _LOST_STATUS if is_lost else status
             self._ended = moment
             self._changed.notify_all()
@@ -262,32 +264,16 @@ def start(command: Command, *, adopting: bool = False) -> RunningCommand:
     if not argv:
         raise CannotStart(NOT_FOUND_EXIT, "the command is empty")
     try:
-        popen = subprocess.Popen(  # noqa: S603 - running what it is told is what it is for
+        child = spawn(
             argv,
-            stdin=None if command.callers_files else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=command.working_dir,
-            env=None if command.environment is None else dict(command.environment),
-            close_fds=not command.callers_files,
-            start_new_session=True,
-            **_identity(command.user),
+            environment=command.environment,
+            working_dir=command.working_dir,
+            callers_files=command.callers_files,
+            user=command.user,
         )
     except (OSError, ValueError, KeyError) as error:
         raise _refusal(error, argv[0], command) from error
-    return RunningCommand(popen, line, adopting=adopting)
-
-
-def _identity(user: str | None) -> dict[str, Any]:
-    """Return what makes a process one of another user. Raises KeyError if there is no such user."""
-    if user is None:
-        return {}
-    entry = pwd.getpwnam(user)
-    if entry.pw_uid == os.geteuid():
-        return {}
-    groups = os.getgrouplist(user, entry.pw_gid)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
+    return RunningCommand(child, line, adopting=adopting)
 
 
 def _refusal(error: Exception, program: str, command: Command) -> CannotStart:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from os import PathLike
 from typing import Any, NamedTuple
 
 from agent.kindred import Kindred
@@ -36,7 +36,9 @@ class Found(NamedTuple):
     supervised: Supervised | None
 
 
-def find_runs(runs: Path, log: Callable[[str], None] = lambda _line: None) -> list[Found]:
+def find_runs(
+    runs: PathLike[str] | str, log: Callable[[str], None] = lambda _line: None
+) -> list[Found]:
     """Return the runs that nobody delivers, oldest first; what never came to run is removed."""
     remove_abandoned(runs)
     found = []
@@ -92,7 +94,10 @@ def ending_of(folder: RunFolder, grace_seconds: float = KILL_GRACE_SECONDS) -> d
 
 def unseen_ending(folder: RunFolder, why: str) -> dict[str, Any]:
     """Write down, once and for all, that nobody saw how a run ended."""
-    return _made_up(folder, f"nobody saw how the command ended: {why}")
+    return _made_up(
+        folder,
+        f"nobody saw how the command ended: {why} (the duration is that to the last sign of it)",
+    )
 
 
 def _made_up(folder: RunFolder, sentence: str, reason: str = UNSEEN) -> dict[str, Any]:

@@ -21,8 +21,12 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without: paths are texts here
+if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+    from typing import Any
 
 RUN = "run.json"
 LEASE = "lease.json"
@@ -40,35 +44,43 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 class RunFolder:
     """One run's folder; its name is the id of the execution."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.execution_id = path.name
+    def __init__(self, path: PathLike[str] | str) -> None:
+        self.place = os.fspath(path)
+        self.execution_id = self.place.rpartition("/")[2]
+
+    @property
+    def path(self) -> Path:
+        """Its place as a path."""
+        from pathlib import Path  # noqa: PLC0415 - see above
+
+        return Path(self.place)
 
     @classmethod
     def make(
-        cls, parent: Path, execution_id: str, *locks: str
+        cls, parent: PathLike[str] | str, execution_id: str, *locks: str
     ) -> tuple[RunFolder, tuple[int, ...]]:
         """Make the folder of a new run; return it with descriptors that hold these locks.
 
         Nobody sees it before it is locked. Raises OSError.
         """
-        make_private(parent)
-        hidden = parent / f".{execution_id}"
-        hidden.mkdir(mode=0o700)
-        path = parent / execution_id
+        above = os.fspath(parent)
+        make_private(above)
+        hidden = f"{above}/.{execution_id}"
+        os.mkdir(hidden, mode=0o700)
+        place = f"{above}/{execution_id}"
         held: list[int] = []
         with contextlib.ExitStack() as undone:
             undone.callback(_remove_if_possible, hidden)
             for name in locks:
-                held.append(_lock_new(hidden / name))
+                held.append(_lock_new(f"{hidden}/{name}"))
                 undone.callback(os.close, held[-1])
-            hidden.rename(path)
+            os.rename(hidden, place)
             undone.pop_all()
-        return cls(path), tuple(held)
+        return cls(place), tuple(held)
 
     def write(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
         """Write a document in one step: it is there as a whole, or not at all."""
-        new = self.path / f"{name}{_NEW}"
+        new = f"{self.place}/{name}{_NEW}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         descriptor = os.open(new, flags, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -76,41 +88,42 @@ class RunFolder:
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        new.replace(self.path / name)
+        os.replace(new, f"{self.place}/{name}")
         if durable:
-            _sync(self.path)
+            _sync(self.place)
         # At this point the document outlives a crash of the machine, if that was asked for.
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return a document; None if it is not there, or is none."""
         try:
-            document = json.loads((self.path / name).read_bytes())
+            with open(f"{self.place}/{name}", "rb") as file:
+                document = json.load(file)
         except (OSError, ValueError):
             return None
         return document if isinstance(document, dict) else None
 
     def sync(self) -> None:
         """Make its output and documents durable, and that they are there."""
-        for entry in self.path.iterdir():
-            if entry.suffix in {"", _NEW}:
+        for name in os.listdir(self.place):
+            if "." not in name or name.endswith(_NEW):
                 continue  # locks, pipes, and what is only just being written
             with contextlib.suppress(FileNotFoundError):  # the oldest output goes at any time
-                _sync(entry)
-        _sync(self.path)
-        _sync(self.path.parent)
+                _sync(f"{self.place}/{name}")
+        _sync(self.place)
+        _sync(_parent(self.place))
 
     def lock(self, name: str) -> int | None:
         """Take one of its locks and return the descriptor that holds it; None if another has it.
 
         Raises FileNotFoundError if the folder has gone.
         """
-        return lock_file(self.path / name)
+        return lock_file(f"{self.place}/{name}")
 
     def is_running(self) -> bool:
         """True if the process that sees the command through still lives."""
         try:
             # A lock that is not there is not made: the folder may be about to be removed.
-            held = lock_file(self.path / RUNNING, create=False)
+            held = lock_file(f"{self.place}/{RUNNING}", create=False)
         except OSError:
             return False
         if held is None:
@@ -120,29 +133,30 @@ class RunFolder:
 
     def remove(self) -> None:
         """Remove it, the documents last: what a crash leaves of it is found again."""
-        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.suffix == ".json"):
-            entry.unlink()
-        self.path.rmdir()
+        for name in sorted(os.listdir(self.place), key=lambda name: name.endswith(".json")):
+            os.unlink(f"{self.place}/{name}")
+        os.rmdir(self.place)
 
     def set_aside(self, reason: str) -> None:
         """Keep it for people, with the reason why the server will never take it."""
         self.write(_REASON, {"reason": reason}, durable=False)
-        refused = self.path.parent.parent / REFUSED
+        refused = f"{_parent(_parent(self.place))}/{REFUSED}"
         make_private(refused)
-        self.path.rename(refused / self.path.name)
+        os.rename(self.place, f"{refused}/{self.execution_id}")
         _sync(refused)
 
 
-def make_private(path: Path) -> None:
+def make_private(path: PathLike[str] | str) -> None:
     """Make a folder, and those above it that are missing, which only we can enter."""
-    if not path.is_dir():
-        make_private(path.parent)
+    place = os.fspath(path)
+    if not os.path.isdir(place):
+        make_private(_parent(place))
         with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-            _sync(path.parent)
+            os.mkdir(place, mode=0o700)
+            _sync(_parent(place))
 
 
-def lock_file(path: Path, *, create: bool = True) -> int | None:
+def lock_file(path: PathLike[str] | str, *, create: bool = True) -> int | None:
     """Lock a file and return the descriptor that holds the lock; None if another has it.
 
     Raises OSError, also if the file is not there and `create` is false.
@@ -157,21 +171,27 @@ def lock_file(path: Path, *, create: bool = True) -> int | None:
     return descriptor
 
 
-def remove_abandoned(parent: Path) -> None:
+def remove_abandoned(parent: PathLike[str] | str) -> None:
     """Remove what is left of runs whose maker was killed before anybody could see them."""
-    for hidden in parent.glob(".exec_*"):
-        with contextlib.suppress(OSError):
-            if time.time() - hidden.lstat().st_mtime > _ABANDONED_SECONDS:
-                RunFolder(hidden).remove()
+    for name in _names_in(parent):
+        if name.startswith(".exec_"):
+            hidden = f"{os.fspath(parent)}/{name}"
+            with contextlib.suppress(OSError):
+                if time.time() - os.lstat(hidden).st_mtime > _ABANDONED_SECONDS:
+                    RunFolder(hidden).remove()
 
 
-def folders_in(parent: Path) -> list[RunFolder]:
+def folders_in(parent: PathLike[str] | str) -> list[RunFolder]:
     """Return the runs of a folder, oldest first: an id begins with its time."""
+    names = [name for name in _names_in(parent) if not name.startswith(".")]
+    return [RunFolder(f"{os.fspath(parent)}/{name}") for name in sorted(names)]
+
+
+def _names_in(parent: PathLike[str] | str) -> list[str]:
     try:
-        names = sorted(os.listdir(parent))  # noqa: PTH208 - names are wanted
+        return os.listdir(parent)
     except FileNotFoundError:
         return []
-    return [RunFolder(parent / name) for name in names if not name.startswith(".")]
 
 
 def is_full(error: OSError) -> bool:
@@ -179,21 +199,25 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def _lock_new(path: Path) -> int:
+def _lock_new(path: str) -> int:
     held = lock_file(path)
     if held is None:
-        raise BlockingIOError(errno.EAGAIN, "somebody else holds the lock", str(path))
+        raise BlockingIOError(errno.EAGAIN, "somebody else holds the lock", path)
     return held
 
 
-def _remove_if_possible(path: Path) -> None:
+def _remove_if_possible(path: str) -> None:
     with contextlib.suppress(OSError):
         RunFolder(path).remove()
 
 
-def _sync(path: Path) -> None:
+def _sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _parent(place: str) -> str:
+    return os.path.dirname(place)

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
-from pathlib import Path
+from os import PathLike
 
-from agent.run_folder import DELIVERING, REFUSED, RunFolder, folders_in, lock_file
+from agent.run_folder import (
+    DELIVERING,
+    REFUSED,
+    RunFolder,
+    folders_in,
+    lock_file,
+    remove_abandoned,
+)
 
 RUNS_MAX = 10_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -22,24 +30,30 @@ _LOCK = "delivery"
 class Spool:
     """A folder of runs that wait for their delivery."""
 
-    def __init__(self, path: Path, *, runs_max: int = RUNS_MAX, bytes_max: int = BYTES_MAX) -> None:
-        self.path = path
-        self.runs = path / _RUNS
+    def __init__(
+        self, path: PathLike[str] | str, *, runs_max: int = RUNS_MAX, bytes_max: int = BYTES_MAX
+    ) -> None:
+        self.path = os.fspath(path)
+        self.runs = f"{self.path}/{_RUNS}"
         self._runs_max = runs_max
         self._bytes_max = bytes_max
 
     def waiting(self) -> Iterator[RunFolder]:
         """Yield the runs that are over, oldest first."""
         for folder in folders_in(self.runs):
-            if not folder.is_running() and folder.path.is_dir():
+            if not folder.is_running() and os.path.isdir(folder.place):
                 yield folder
 
     def lock(self) -> int | None:
-        """Become the one who delivers; None if somebody else does, or if there is nothing."""
-        if not self.runs.is_dir():
+        """Become the one who delivers; None if somebody else does, or if there is nothing.
+
+        Raises PermissionError if others than us can have put something there.
+        """
+        if not os.path.isdir(self.runs):
             return None
+        check_private(self.path)
         with contextlib.suppress(OSError):
-            return lock_file(self.path / _LOCK)
+            return lock_file(f"{self.path}/{_LOCK}")
         return None
 
     def trim(self, *, weigh: bool = True) -> str | None:
@@ -48,8 +62,19 @@ class Spool:
         The oldest output goes first: that a run happened, and how it ended, weighs more. Without
         `weigh` only the runs are counted, which is cheap.
         """
-        folders = folders_in(self.runs) + folders_in(self.path / REFUSED)
+        folders = folders_in(self.runs) + folders_in(f"{self.path}/{REFUSED}")
         folders.sort(key=lambda folder: folder.execution_id)
+        return self._trim(folders, weigh=weigh)
+
+    def trim_refused(self) -> str | None:
+        """Keep within the same bounds what was refused, and nothing else."""
+        return self._trim(folders_in(f"{self.path}/{REFUSED}"), weigh=True)
+
+    def tidy(self) -> None:
+        """Remove what is left of runs whose maker was killed before anybody could see them."""
+        remove_abandoned(self.runs)
+
+    def _trim(self, folders: list[RunFolder], *, weigh: bool) -> str | None:
         gone = 0
         for folder in folders[: max(0, len(folders) - self._runs_max)]:
             gone += self._drop(folder, whole=True)
@@ -78,14 +103,23 @@ class Spool:
             if whole:
                 folder.remove()
             for path in _output_of(folder):
-                path.unlink()
+                os.unlink(path)
         os.close(delivering)
         return 1
 
 
-def _output_of(folder: RunFolder) -> list[Path]:
+def check_private(path: str) -> None:
+    """Raise PermissionError if somebody else could have put something there."""
+    found = os.lstat(path)
+    is_ours = found.st_uid == os.geteuid() and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) == 0
+    if not is_ours or not stat.S_ISDIR(found.st_mode):
+        raise PermissionError(f"{path} is not ours alone")
+
+
+def _output_of(folder: RunFolder) -> list[str]:
     try:
-        return [path for path in folder.path.iterdir() if path.suffix[1:].isdecimal()]
+        names = os.listdir(folder.place)
+        return [f"{folder.place}/{name}" for name in names if name.rpartition(".")[2].isdecimal()]
     except OSError:
         return []
 
@@ -94,5 +128,5 @@ def _bytes_in(folder: RunFolder) -> int:
     total = 0
     for path in _output_of(folder):
         with contextlib.suppress(OSError):
-            total += path.stat().st_size
+            total += os.stat(path).st_size
     return total

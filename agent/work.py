@@ -15,6 +15,7 @@ from agent.lease import Lease
 from agent.process import AGENT_SHUTDOWN, CANCELED, EXITED, LEASE_LOST, CannotStart
 from agent.recovery import Found, ending_of
 from agent.run_folder import BEGUN, DELIVERING, RUN, RUNNING, RunFolder
+from agent.spool import Spool
 from agent.supervised import Supervised, last_words
 
 
@@ -143,12 +144,19 @@ class Work:
         try:
             verdict = self._deliver(delivery, supervised)
             settle(folder, verdict)
+            self._bound_refused(verdict)
         finally:
             if supervised is not None:
                 supervised.close()
             os.close(found.delivering)
         how = _summary(endings[-1]) if endings else "not over"
         self._log(f"{folder.execution_id}: {how}, {_told(verdict)}")
+
+    def _bound_refused(self, verdict: Verdict) -> None:
+        if verdict.kind == REFUSED:
+            dropped = Spool(self._settings.runs.parent).trim_refused()
+            if dropped is not None:
+                self._log(dropped)
 
     def _deliver(self, delivery: Delivery, supervised: Supervised | None) -> Verdict:
         with self._lock:

@@ -174,9 +174,14 @@ class Followers:
         """How many pieces of output were read, of all that were sent."""
         return self._reads + sum(feed.reads for feed in self._feeds.values())
 
+    @property
+    def are_full(self) -> bool:
+        """Whether there is no room for one more follower."""
+        return self.count >= FOLLOWERS_MAX
+
     def check_room(self) -> None:
         """Raise `Problem` 503 if there is no room for one more follower."""
-        if self.count >= FOLLOWERS_MAX:
+        if self.are_full:
             raise Problem(
                 503,
                 "unavailable",
@@ -228,6 +233,9 @@ class Follower:
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
         """Yield events as they come: all output, then the end; else a comment that says why not."""
+        if self._followers.are_full:  # many have asked in the same moment
+            yield b"retry: 10000\n\n: too many followers; go on with Last-Event-ID\n\n"
+            return
         with self._followers.joined(self._view) as feed:
             yield b"retry: 1000\n\n"
             checked = said = time.monotonic()

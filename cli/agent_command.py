@@ -6,7 +6,7 @@ import argparse
 import os
 import pwd
 
-from cli.arguments import add_mask_option, at_least, name
+from cli.arguments import add_mask_option, at_least, name, seconds
 from cli.home import local_agent_id
 from cli.usage import UsageError
 
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kill-grace",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=10.0,
         help="from SIGTERM to SIGKILL when a command must end (default: %(default)s)",
     )
@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the agent until a signal stops it."""
     from agent.assignment import Settings  # noqa: PLC0415 - not for --help
-    from agent.client import Client  # noqa: PLC0415
+    from agent.client import ANSWER_SECONDS, Client  # noqa: PLC0415
     from agent.service import serve  # noqa: PLC0415
     from agent.spool import Spool  # noqa: PLC0415
     from cli.connection import with_server  # noqa: PLC0415
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             exit_with_parent=args.exit_with_parent,
         )
 
-    return with_server(work, AGENT_TOKEN)
+    return with_server(work, AGENT_TOKEN, answer_seconds=ANSWER_SECONDS)
 
 
 def _check_user(user: str | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from domain.names import is_name
 
+_SECONDS_MAX = 86_400
+
 
 def at_least(lowest: int) -> Callable[[str], int]:
     """Return an argparse type: a whole number that is not below `lowest`."""
@@ -21,6 +23,17 @@ def at_least(lowest: int) -> Callable[[str], int]:
         return value
 
     return whole_number
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds that comes to an end (an argparse type)."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= _SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time from 0 to {_SECONDS_MAX} seconds")
+    return value
 
 
 def name(text: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from urllib.parse import quote
 
-from agent.client import Answer, Client, InvalidUrlError, Problem, Unreachable
-from cli.home import ADMIN_TOKEN, default_home, find_token, server_url
+from agent.client import ANSWER_SECONDS, Answer, Client, InvalidUrlError, Problem, Unreachable
+from cli.home import ADMIN_TOKEN, find_token, home_folder, server_url
 from cli.usage import UsageError
 
 REFUSED_EXIT = 1
 UNREACHABLE_EXIT = 3
 NOT_AUTHORISED_EXIT = 4
 _NOT_AUTHORISED = frozenset({401, 403})
+PEOPLES_SECONDS = 10.0  # nobody sits longer before a command that says nothing
 EXECUTIONS = "/v1/cron-executions"
 
 
@@ -21,30 +21,32 @@ class NoTokenError(Exception):
     """There is no access token to present; the message says where one is looked for."""
 
 
-def open_client(token_file: str = ADMIN_TOKEN) -> Client:
-    """Return a client for the configured server.
+def open_client(token_file: str = ADMIN_TOKEN, *, answer_seconds: float = ANSWER_SECONDS) -> Client:
+    """Return a client for the configured server, with its patience for each answer.
 
     Raises:
         NoTokenError: No token is configured, and the home holds none that we may read.
         UsageError: The configured address is none.
     """
-    home = default_home()
+    home = home_folder()
     token = find_token(home, token_file)
     if token is None:
         raise NoTokenError(
             f"no access token: set CRONLEDGER_TOKEN, or run as a user who can read "
-            f"{home / token_file} (set CRONLEDGER_HOME if the server's home is elsewhere)"
+            f"{home}/{token_file} (set CRONLEDGER_HOME if the server's home is elsewhere)"
         )
     if not (token.isascii() and token.isprintable()):
         raise UsageError("the access token holds characters that no token has: check it")
     try:
-        return Client(server_url(home), token)
+        return Client(server_url(home), token, answer_seconds=answer_seconds)
     except InvalidUrlError as error:
         raise UsageError(f"{error} (see CRONLEDGER_URL)") from error
 
 
 def execution_path(execution_id: str, rest: str = "") -> str:
     """Return the path of an execution, whatever a user may have typed as its id."""
+    from urllib.parse import quote  # noqa: PLC0415 - `exec` knows its own id
+
     return f"{EXECUTIONS}/{quote(execution_id, safe='')}{rest}"
 
 
@@ -55,10 +57,15 @@ def print_json(answer: Answer) -> None:
     sys.stdout.buffer.write(answer.body.rstrip() + b"\n")
 
 
-def with_server(work: Callable[[Client], int], token_file: str = ADMIN_TOKEN) -> int:
+def with_server(
+    work: Callable[[Client], int],
+    token_file: str = ADMIN_TOKEN,
+    *,
+    answer_seconds: float = PEOPLES_SECONDS,
+) -> int:
     """Do a client command's work; turn a failure into a sentence and its exit code."""
     try:
-        client = open_client(token_file)
+        client = open_client(token_file, answer_seconds=answer_seconds)
         try:
             return work(client)
         finally:

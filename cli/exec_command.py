@@ -7,32 +7,42 @@ not hear of at once waits in a spool (see agent/spool.py).
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType, SimpleNamespace
 
 from agent.kept_output import STREAMS, KeptWriter, masker_for
 from agent.kindred import adopt_orphans
 from agent.process import CANCELED, TIMED_OUT, Command, Ending
 from agent.run import Run, ending_document
-from cli.arguments import add_mask_option, at_least, name
 from cli.exec_record import ExecRecord
 from cli.exec_spool import make_folder
 from cli.home import local_agent_id
+from cli.recordable import recordable_command, recordable_name
 from cli.usage import UsageError
-from domain.ids import EXECUTION, Uuid7, to_text
+from domain.id_numbers import EXECUTION, RisingNumbers, spelled
+from domain.names import is_name
 
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
     from agent.client import Client
 
 TIMEOUT_EXIT = 124
 UNKNOWN_EXIT = 125  # nobody saw how it ended: it survived SIGKILL
 _WEIGH_EVERY = 8
+_PLAIN = {
+    "--job": "job",
+    "--timeout": "timeout",
+    "--expect": "expect",
+    "--agent-id": "agent_id",
+}
+_WHOLE_NUMBER = frozenset("0123456789")
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # What opens the ledger is for us, not for a command and all that it starts.
 _OWN_SECRETS = frozenset(
@@ -47,6 +57,8 @@ _OWN_SECRETS = frozenset(
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
+    from cli.arguments import add_mask_option, at_least, name  # noqa: PLC0415 - see `read_plainly`
+
     parser.usage = "cronledger exec [-h] --job NAME [options] -- COMMAND [ARGUMENT ...]"
     parser.add_argument("--job", metavar="NAME", required=True, help="the job's name in the ledger")
     parser.add_argument(
@@ -70,7 +82,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_mask_option(parser, "the recorded output and command")
 
 
-def run(args: argparse.Namespace) -> int:
+def read_plainly(options: Sequence[str]) -> SimpleNamespace | None:
+    """Return what argparse would, in a fraction of the time; None if there is anything unusual."""
+    values: dict[str, Any] = {"timeout": None, "expect": None, "agent_id": None, "mask": []}
+    words = iter(options)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if not equals:
+            value = next(words, "")
+        if option not in _PLAIN or not value or (not equals and value.startswith("-")):
+            return None
+        values[_PLAIN[option]] = value
+    if values["agent_id"] is None:
+        values["agent_id"] = local_agent_id()
+    elif not is_name(values["agent_id"]):
+        return None
+    seconds = values["timeout"]
+    if seconds is not None:
+        if not _WHOLE_NUMBER.issuperset(seconds) or int(seconds) < 1:
+            return None
+        values["timeout"] = int(seconds)
+    return SimpleNamespace(**values) if "job" in values else None
+
+
+def run(args: argparse.Namespace | SimpleNamespace) -> int:
     """Run the command and return its exit code."""
     if not args.command_line:
         raise UsageError(
@@ -103,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _new_id() -> str:
     # Not of the module `secrets`, which takes long to import.
-    return to_text(EXECUTION, Uuid7(time.time_ns, _random_bits)())
+    return spelled(EXECUTION, RisingNumbers(time.time_ns, _random_bits)())
 
 
 def _random_bits(count: int) -> int:
@@ -111,7 +146,7 @@ def _random_bits(count: int) -> int:
 
 
 def _record(
-    args: argparse.Namespace, execution_id: str, *, on_cancel: Callable[[], None]
+    args: argparse.Namespace | SimpleNamespace, execution_id: str, *, on_cancel: Callable[[], None]
 ) -> ExecRecord | None:
     """Return a record with a folder that knows what is about to run; None if there is no place."""
     try:
@@ -127,7 +162,7 @@ def _record(
 def _writers(record: ExecRecord | None, patterns: list[str]) -> tuple[KeptWriter, KeptWriter]:
     stdout, stderr = (
         KeptWriter(
-            None if record is None else record.folder.path,
+            None if record is None else record.folder.place,
             name,
             masker=masker_for((), patterns),
             on_news=_nothing if record is None else record.watch.tell_news,
@@ -153,13 +188,14 @@ def _forward_signals(running: Run) -> None:
             signal.signal(number, forward)
 
 
-def _body(args: argparse.Namespace, execution_id: str) -> dict[str, Any]:
+def _body(args: argparse.Namespace | SimpleNamespace, execution_id: str) -> dict[str, Any]:
     words = [_text(argument) for argument in args.command_line]
     masker = masker_for((), args.mask)
+    words = words if masker is None else [masker.text(word) for word in words]
     return {
         "id": execution_id,
-        "job_name": _text(args.job),
-        "command": words if masker is None else [masker.text(word) for word in words],
+        "job_name": recordable_name(_text(args.job), _warn),
+        "command": recordable_command(words, _warn),
         "working_dir": _working_dir(),
         "timeout_seconds": args.timeout,
         "triggered_by": "manual",
@@ -212,7 +248,7 @@ def _finish(record: ExecRecord, ending: Mapping[str, Any]) -> None:
 def _leave_in_spool(record: ExecRecord) -> None:
     from agent.spool import Spool  # noqa: PLC0415 - seldom needed
 
-    spool = Spool(record.folder.path.parent.parent)
+    spool = Spool(record.folder.place.rpartition("/runs/")[0])
     # Mail from each run while a server is away would help nobody: nothing is lost.
     if record.obstacle_lasts or sys.stderr.isatty():
         _warn(f"this run is not recorded yet, and kept in {spool.path}: {record.obstacle}")

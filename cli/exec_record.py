@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from agent.run_folder import ENDING, LEASE, RUN, RunFolder
 from cli.exec_spool import own_spools
-from cli.home import default_home, server_url
 from cli.usage import UsageError
 
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.backlog import Backlog
     from agent.client import Client
     from agent.delivery import Delivery, Verdict
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 FINISH_SECONDS = 1.0
 BACKLOG_SECONDS = 0.2  # for what earlier runs have left, after our own is settled
 CREATE_SECONDS = 5.0
-CONNECT_SECONDS = 5.0
-AWAY_SECONDS = 0.2
 
 
 class InProcess:
@@ -175,8 +171,6 @@ class ExecRecord:
         with contextlib.suppress(OSError):  # the server may take what the disk does not
             self.folder.sync()
         # At this point a crash of the machine leaves something to tell of.
-        if not self._is_there() and self._given_up.wait(AWAY_SECONDS):
-            return
         try:
             self._client = self._open_client()
         except (NoTokenError, UsageError, InvalidUrlError) as error:
@@ -188,27 +182,10 @@ class ExecRecord:
                 self._start_thread(self._deliver_backlog)
             self._deliver(lease, self._client)
 
-    def _is_there(self) -> bool:
-        """Look whether the server can be reached at all: cheap, and all that is needed if not."""
-        url = server_url(default_home())
-        try:
-            parts = urlsplit(url)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            if parts.hostname:
-                socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
-        except OSError as error:
-            sentence = f"{url} cannot be reached: {error.strerror or error}"
-            self._note_obstacle(sentence, away=True)
-            return False
-        except ValueError:
-            pass  # it is no address, of which we shall be told
-        return True
-
     def _ask_for_lease(self, client: Client) -> Lease | None:
         """Create the execution, as often as it takes; None if there is nothing to deliver under."""
         from agent.backoff import Backoff  # noqa: PLC0415
         from agent.client import NotCronledger, Problem, Unreachable  # noqa: PLC0415
-        from agent.delivery import REFUSED, verdict_on  # noqa: PLC0415
         from agent.lease import create, without_schedule  # noqa: PLC0415
 
         backoff = Backoff()
@@ -224,6 +201,8 @@ class ExecRecord:
                 if less is not None:
                     self._create, self.schedule_refusal = less, str(problem)
                     continue
+                from agent.delivery import REFUSED, verdict_on  # noqa: PLC0415
+
                 delay = backoff.next_delay(problem.retry_after)
                 verdict = verdict_on(problem)
                 if not problem.passing:
@@ -246,7 +225,7 @@ class ExecRecord:
         self._delivery = Delivery(
             lease,
             client,
-            Outputs(self.folder.path),
+            Outputs(self.folder.place),
             watch=self.watch,
             ending=lambda: self._ending,
             on_cancel=self._on_cancel,
@@ -273,15 +252,15 @@ class ExecRecord:
                 return
             self._backlog.carry_out()
 
-    def _spools_with_others(self) -> list[Path]:
+    def _spools_with_others(self) -> list[str]:
         """Return the spools in which more waits than our own run."""
         found = []
         for path in own_spools():
             try:
-                count = len(os.listdir(path / "runs"))  # noqa: PTH208 - names are enough
+                count = len(os.listdir(f"{path}/runs"))  # noqa: PTH208 - names are enough
             except OSError:
                 continue  # there is none, or not for us
-            if count > (path == self.folder.path.parent.parent):
+            if count > self.folder.place.startswith(f"{path}/"):
                 found.append(path)
         return found
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from agent.backoff import Backoff
@@ -48,6 +48,7 @@ def follow(client: Client, execution_id: str, streams: Iterable[str], output: Ou
                 for event in events(itertools.chain([first], lines)):
                     if event.name == "end":
                         output.close()
+                        _say(_end_of(execution_id, event.data))
                         return 0
                     _show(event, output)
                     last = event.id
@@ -70,6 +71,12 @@ def _show(event: Event, output: Output) -> None:
     elif event.name == "omitted":
         missing = event.data["to"] - event.data["from"]
         say_omitted(event.data["stream"], missing)
+
+
+def _end_of(execution_id: str, data: Mapping[str, Any]) -> str:
+    code = data.get("exit_code")
+    how = "" if code is None else f", exit code {code}"
+    return f"{execution_id} has ended: {data.get('status')}{how}"
 
 
 def say_omitted(stream: str, missing: int) -> None:

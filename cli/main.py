@@ -9,31 +9,37 @@ module. That module has two functions:
 `configure` also runs for `cronledger NAME --help`, so heavy imports (litestar, psycopg,
 eventsourcing, and layers that import them) stand inside `run`, not at the top of the module. `run`
 may raise `UsageError` with a sentence for a wrong use that argparse cannot see. A command with
-`takes_command` gets everything after `--`, untouched, as `args.command_line`.
+`takes_command` gets everything after `--`, untouched, as `args.command_line`; it is waited for by a
+command, so it has a third function, which spares it argparse where nothing is unusual:
+
+    def read_plainly(options: list[str]) -> SimpleNamespace | None   # None: argparse has to look
 
 Exit codes: 0 ok, 1 refused or differences found, 2 usage, 3 server unreachable, 4 not authorised.
 """
 
 from __future__ import annotations
 
-import argparse
+import gc
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
-from cli.usage import UsageError
+from agent.record import Record
+from cli.usage import USAGE_EXIT, UsageError
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _STDERR = 2
-USAGE_EXIT = 2
+_GARBAGE_AFTER = 50_000
 INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
 
 
-class Subcommand(NamedTuple):
+class Subcommand(Record):
     """One line of `cronledger --help`, and the module that does it."""
 
     name: str
@@ -69,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a character still gets the rest of the line.
         sys.stdout.reconfigure(errors="replace")
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        if argv is None and _is_waited_for(arguments):
+            _leave(code)
     except UsageError as error:
         print(f"cronledger: {error}", file=sys.stderr)
         return USAGE_EXIT
@@ -79,6 +87,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough: no message, nor one from the last flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE_EXIT
+    return code
+
+
+def _chosen(arguments: list[str]) -> Subcommand | None:
+    return next((command for command in COMMANDS if arguments[:1] == [command.name]), None)
+
+
+def _is_waited_for(arguments: list[str]) -> bool:
+    chosen = _chosen(arguments)
+    return chosen is not None and chosen.takes_command
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process without tidying up what ends with it: that takes as long as a fifth of it.
+
+    Nothing of ours depends on it: what is to last is on disk, and threads were given up.
+    """
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _open_what_is_closed() -> None:
@@ -92,13 +119,18 @@ def _open_what_is_closed() -> None:
     os.close(descriptor)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until exit
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - until exit; pathlib takes long
 
 
 def _dispatch(arguments: list[str]) -> int:
-    chosen = next((command for command in COMMANDS if arguments[:1] == [command.name]), None)
+    chosen = _chosen(arguments)
     if chosen is None:
-        return _without_command(arguments)
+        from cli.parsing import without_command  # noqa: PLC0415
+
+        return without_command(arguments)
+    if chosen.takes_command:
+        # What is imported is no garbage: do not look for any ten times on the way.
+        gc.set_threshold(_GARBAGE_AFTER)
     try:
         module = importlib.import_module(chosen.module)
     except ModuleNotFoundError as error:
@@ -108,64 +140,22 @@ def _dispatch(arguments: list[str]) -> int:
             f"{chosen.name} is a command of the server, and this file is an agent's: install "
             f"Cronledger for it"
         ) from None
-    parser = argparse.ArgumentParser(
-        prog=f"cronledger {chosen.name}",
-        description=chosen.help[0].upper() + chosen.help[1:] + ".",
-        allow_abbrev=False,
-        formatter_class=_Formatter,
-    )
-    module.configure(parser)
     options = arguments[1:]
     command_line: list[str] = []
     if chosen.takes_command and "--" in options:
         # By hand: some versions of argparse drop a second `--`, which belongs to the command.
         cut = options.index("--")
         options, command_line = options[:cut], options[cut + 1 :]
-    args = parser.parse_args(options)
+    args = module.read_plainly(options) if chosen.takes_command else None
+    if args is None:
+        from cli.parsing import parse  # noqa: PLC0415 - argparse takes long
+
+        args = parse(chosen.name, chosen.help, module.configure, options)
     if chosen.takes_command:
         args.command_line = command_line
     code: int = module.run(args)
     sys.stdout.flush()  # here, where a broken pipe is still ours to handle
     return code
-
-
-def _is_here(command: Subcommand) -> bool:
-    """True unless this is the agent's one file, and the command is not in it."""
-    from importlib.util import find_spec  # noqa: PLC0415 - only here
-
-    return find_spec(command.module) is not None
-
-
-class _Formatter(argparse.HelpFormatter):
-    """Asks for the terminal's width by itself: argparse imports compression libraries for that."""
-
-    def __init__(self, prog: str) -> None:
-        try:
-            columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
-        except (OSError, ValueError):
-            columns = 0
-        super().__init__(prog, width=(columns or 80) - 2)
-
-
-def _without_command(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="cronledger",
-        description="An event-sourced ledger of cron executions.",
-        epilog="`cronledger COMMAND --help` shows the options of one command.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    listed = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in filter(_is_here, COMMANDS):
-        listed.add_parser(command.name, help=command.help)
-    args = parser.parse_args(arguments)
-    if args.version:
-        from cli.version import version  # noqa: PLC0415 - only here
-
-        print(f"cronledger {version() or '(not installed)'}")
-        return 0
-    parser.print_help(sys.stderr)
-    return USAGE_EXIT
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from agent.client import Client
+from agent.client import ANSWER_SECONDS, Client
 from cli import follow_logs
 from cli.arguments import at_least
-from cli.connection import execution_path, with_server
+from cli.connection import PEOPLES_SECONDS, execution_path, with_server
 from cli.output import Output
 from cli.usage import UsageError
 
@@ -35,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the output to standard output; with --follow that of stderr to standard error."""
     if args.follow and args.tail is not None:
         raise UsageError("--tail cannot be given together with --follow")
-    return with_server(lambda client: _write(client, args))
+    # Followers hear from the server at least every 15 seconds.
+    patience = ANSWER_SECONDS if args.follow else PEOPLES_SECONDS
+    return with_server(lambda client: _write(client, args), answer_seconds=patience)
 
 
 def _write(client: Client, args: argparse.Namespace) -> int:

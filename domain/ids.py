@@ -16,40 +16,31 @@ from functools import lru_cache
 from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-EXECUTION: Final = "exec"
+from domain.id_numbers import ALPHABET, EXECUTION, TEXT_LENGTH, RisingNumbers, spelled
+
+__all__ = ["EXECUTION", "REQUEST", "TOKEN", "Uuid7", "from_text", "to_text"]
+
 TOKEN: Final = "tok"  # noqa: S105 - a prefix, not a secret
 REQUEST: Final = "req"
 
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
 # Python's own digits in base 32 for each character; what is none becomes a sign that is no digit.
 _DIGITS: Final = bytes(
-    b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(code))]
-    if chr(code) in _ALPHABET
-    else 33
+    b"0123456789abcdefghijklmnopqrstuv"[ALPHABET.index(chr(code))] if chr(code) in ALPHABET else 33
     for code in range(256)
 )
-_PAIR_BITS: Final = 10
-_TEXT_LENGTH: Final = 26
 _JOBS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - on Python 3.9 too
 
 
 def to_text(prefix: str, value: UUID) -> str:
     """Return the TypeID of `value`, such as ``exec_01k9…``."""
-    number = value.int
-    pairs = []
-    for _ in range(_TEXT_LENGTH // 2):
-        pairs.append(_PAIRS[number & 1023])
-        number >>= _PAIR_BITS
-    pairs.reverse()
-    return prefix + "_" + "".join(pairs)
+    return spelled(prefix, value.int)
 
 
 def from_text(prefix: str, text: str) -> UUID | None:
     """Return the UUID that the TypeID `text` spells, or None if it is no TypeID of this kind."""
     start = len(prefix) + 1
-    if len(text) != start + _TEXT_LENGTH or not text.startswith(prefix + "_"):
+    if len(text) != start + TEXT_LENGTH or not text.startswith(prefix + "_"):
         return None
     try:
         number = int(text[start:].encode("ascii").translate(_DIGITS), 32)
@@ -86,25 +77,11 @@ def derived_job_id(job_name: str) -> str:
 
 
 class Uuid7:
-    """Makes UUIDv7s that rise strictly within one process.
-
-    The twelve bits after the millisecond count parts of it (RFC 9562, section 6.2, method 3);
-    when the clock stands or steps back they go on from the last value.
-    """
+    """Makes UUIDv7s that rise strictly within one process: see `RisingNumbers`."""
 
     def __init__(self, clock_ns: Callable[[], int], random_bits: Callable[[int], int]) -> None:
-        self._clock_ns = clock_ns
-        self._random_bits = random_bits
-        self._last = 0
+        self._next_number = RisingNumbers(clock_ns, random_bits)
 
     def __call__(self) -> UUID:
         """Return the next id."""
-        milliseconds, rest = divmod(self._clock_ns(), 1_000_000)
-        self._last = max(milliseconds << 12 | (rest << 12) // 1_000_000, self._last + 1)
-        return UUID(
-            int=(self._last >> 12) << 80
-            | 0x7 << 76
-            | (self._last & 0xFFF) << 64
-            | 0b10 << 62
-            | self._random_bits(62)
-        )
+        return UUID(int=self._next_number())

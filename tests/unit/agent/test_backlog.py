@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.backlog import Backlog
+from agent.backlog import FAILURES_MAX, Backlog
 from agent.client import Client
 from agent.run_folder import DELIVERING, ENDING, RUN, RUNNING, RunFolder
 from agent.spool import Spool
@@ -92,6 +92,53 @@ def test_what_is_about_one_run_holds_up_no_other(
     server.fail("create", fault)
     assert not Backlog(spool, client, print).carry_out()
     assert set(server.executions) == delivered
+
+
+@pytest.mark.parametrize("kind", ["complete", "logs"])
+def test_a_run_that_always_fails_holds_up_no_other(
+    server: FakeServer, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """An error of the server that lasts is about that run: those behind it have their turn."""
+    # given
+    monkeypatch.setattr("agent.backoff.Backoff.next_delay", lambda *_: 0.0)
+    spool = Spool(tmp_path)
+    first = kept(spool, "exec_1", 0, duration_ms=0)
+    (first.path / "stdout.0").write_bytes(b"output")
+    kept(spool, "exec_2", 0, duration_ms=0)
+    server.fail(kind, *[problem(500, "internal_error", "a bug")] * FAILURES_MAX)
+    lines: list[str] = []
+    backlog = Backlog(spool, client, lines.append)
+    # when
+    assert not backlog.carry_out()
+    # then
+    assert lines[-2:] == [
+        "exec_1: a run of exec, not recorded yet: a bug",
+        "exec_2: a run of exec, recorded",
+    ]
+    assert backlog.carry_out()
+    assert server.executions["exec_1"].reports
+
+
+def test_a_spool_that_others_can_write_to_is_not_delivered(
+    server: FakeServer, client: Client, tmp_path: Path
+) -> None:
+    """What may not be ours is not told in our name; the reason is said."""
+    spool = Spool(tmp_path)
+    kept(spool, "exec_1", 0, duration_ms=0)
+    tmp_path.chmod(0o777)
+    with pytest.raises(PermissionError, match="is not ours alone"):
+        Backlog(spool, client, print).carry_out()
+    assert server.requests == []
+
+
+def test_what_a_killed_exec_left_hidden_is_removed(client: Client, tmp_path: Path) -> None:
+    """Who died before anybody could see its run leaves no folder for ever."""
+    spool = Spool(tmp_path)
+    kept(spool, ".exec_1", 0)
+    long_ago = time.time() - DAY_SECONDS
+    os.utime(tmp_path / "runs" / ".exec_1", (long_ago, long_ago))
+    assert Backlog(spool, client, print).carry_out()
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_why_a_run_waits_is_logged_once(server: FakeServer, client: Client, tmp_path: Path) -> None:

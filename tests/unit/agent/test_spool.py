@@ -100,3 +100,17 @@ def test_documents_that_nobody_can_read_are_set_aside(tmp_path: Path) -> None:
     kept(spool, "exec_2", 1).write(RUN, {"lease": {"strange": 1}})
     assert find_runs(spool.runs) == []
     assert (tmp_path / "refused" / "exec_2").is_dir()
+
+
+def test_what_was_refused_is_bounded_by_itself(tmp_path: Path) -> None:
+    """An agent keeps the newest of what no server takes, and all that still waits."""
+    spool = Spool(tmp_path, runs_max=1)
+    for name in ("exec_1", "exec_2", "exec_3"):
+        kept(spool, name, 1).set_aside("never")
+    for name in ("exec_4", "exec_5"):
+        kept(spool, name, 1)
+    told = spool.trim_refused()
+    assert told is not None
+    assert "2 of its oldest" in told
+    assert [one.execution_id for one in folders_in(tmp_path / "refused")] == ["exec_3"]
+    assert [one.execution_id for one in folders_in(spool.runs)] == ["exec_4", "exec_5"]

@@ -38,6 +38,17 @@ async def test_a_follower_too_many_is_refused(ledger: Ledger) -> None:
     assert refused.value.status == 503
 
 
+async def test_a_burst_of_followers_does_not_exceed_the_most(ledger: Ledger) -> None:
+    """Those who were let in at the same moment are turned away again, and told to come back."""
+    state = await Desk(ledger).begun()
+    follower = await _follower(ledger, state.id)
+    ledger.followers.count = FOLLOWERS_MAX
+    parts = [part async for part in follower.parts()]
+    assert parts == [b"retry: 10000\n\n: too many followers; go on with Last-Event-ID\n\n"]
+    assert ledger.followers.count == FOLLOWERS_MAX
+    ledger.followers.count = 0
+
+
 async def test_a_database_that_is_away_is_not_noticed(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

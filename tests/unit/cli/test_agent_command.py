@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from tests.support.fake_server import TOKEN, FakeServer, problem, serving
 
 ROOT = Path(__file__).parents[3]
@@ -103,3 +104,12 @@ def test_no_token_is_exit_code_4(server: FakeServer, tmp_path: Path) -> None:
     assert done.returncode == 4
     assert str(tmp_path / "agent-token").encode() in done.stderr
     assert server.requests == []
+
+
+@pytest.mark.parametrize("grace", ["inf", "nan", "-1", "1e9", "soon"])
+def test_a_grace_without_end_is_a_wrong_use(capsys: pytest.CaptureFixture[str], grace: str) -> None:
+    """A command that must end does end."""
+    with pytest.raises(SystemExit) as ended:
+        main(["agent", f"--kill-grace={grace}"])
+    assert ended.value.code == 2
+    assert "is no time from 0 to" in capsys.readouterr().err

@@ -91,7 +91,14 @@ def run(python: str, file: Path, *words: str, url: str = "") -> subprocess.Compl
     """Run the file with nothing but the standard library, as a stranger's machine would."""
     return subprocess.run(
         [python, "-I", "-S", str(file), *words],
-        env={"CRONLEDGER_URL": url, "CRONLEDGER_TOKEN": TOKEN, "PATH": "/usr/bin:/bin"},
+        env={
+            "CRONLEDGER_URL": url,
+            "CRONLEDGER_TOKEN": TOKEN,
+            "PATH": "/usr/bin:/bin",
+            # Not where others on this machine may have left runs.
+            "CRONLEDGER_HOME": str(file.parent / "home"),
+            "XDG_STATE_HOME": str(file.parent / "state"),
+        },
         capture_output=True,
         timeout=DEADLINE_SECONDS,
         check=False,
@@ -272,3 +279,16 @@ def is_union(node: ast.BinOp) -> bool:
             case _:
                 continue
     return False
+
+
+def test_the_python_that_built_the_file_compiles_nothing(file: Path) -> None:
+    """Its bytecode is in the file: a line of a crontab does not wait for the compiler."""
+    asked = "import sys; sys.path.insert(0, sys.argv[1]); import cli.exec_command as one"
+    shown = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"{asked}; print(one.__file__)", str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE_SECONDS,
+    ).stdout
+    assert shown == f"{file}/cli/exec_command.pyc\n"

@@ -297,8 +297,20 @@ def test_a_run_whose_exec_was_killed_is_told_as_unseen(server: FakeServer, home:
     deliver_by_another(server, killed)
     report = server.executions[killed].report
     assert (report["outcome"], report["exit_code"]) == ("exited", None)
-    assert report["error"] == "nobody saw how the command ended: exec was killed"
+    assert report["error"].startswith("nobody saw how the command ended: exec was killed (")
     assert server.executions[killed].stdout.data == b"up\n"
+
+
+def test_a_run_that_cannot_be_recorded_as_it_is_is_recorded_in_part(server: FakeServer) -> None:
+    """The command runs whole; its record has its beginning, and the user is told at once."""
+    words = ["/bin/sh", "-c", "printf %s ${#0}", "x" * 120_000]
+    code, out, err = run(server.url, "--job", "j" * 300, "--", *words)
+    assert (code, out) == (0, b"120000")
+    assert b"only the beginning of the command is recorded" in err
+    assert b"the job is recorded as" in err
+    config = only(server).config
+    assert (len(config["job_name"]), len(config["command"])) == (200, 2)
+    assert only(server).report["exit_code"] == 0
 
 
 def test_the_command_does_not_get_what_opens_the_ledger(server: FakeServer) -> None:

@@ -15,7 +15,7 @@ def open_to_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     place = tmp_path / "tmp"
     place.mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(exec_spool, "_OPEN_TO_ALL", place)
+    monkeypatch.setattr(exec_spool, "_OPEN_TO_ALL", str(place))
     monkeypatch.setenv("CRONLEDGER_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     return place / f"cronledger-{os.geteuid()}"
@@ -24,7 +24,7 @@ def open_to_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_what_we_made_ourselves_is_read(open_to_all: Path) -> None:
     """The next exec finds what this one has left."""
     make_folder("exec_1")
-    assert list(own_spools()) == [open_to_all / "spool"]
+    assert list(own_spools()) == [str(open_to_all / "spool")]
 
 
 @pytest.mark.parametrize("how", ["open", "link"])

@@ -134,3 +134,14 @@ def test_tail_and_follow_together_are_a_usage_error(server: Answers) -> None:
     """Exit code 2, and nothing is asked."""
     assert main(["logs", "-f", "exec_1", "--tail", "5"]) == 2
     assert server.asked == []
+
+
+def test_a_person_is_told_how_it_ended(
+    server: Answers, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal the last line says the final status; in a pipe nothing does."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    server.prepared = [(200, EVENTS, HELLO + END)]
+    assert main(["logs", "-f", "exec_1"]) == 0
+    told = "cronledger: exec_1 has ended: failed, exit code 3\n"
+    assert capfd.readouterr() == ("", told)

@@ -80,11 +80,12 @@ def test_a_user_without_a_folder_has_the_systems(
 ) -> None:
     """In a container nobody may know the user's folder; that is no reason to fail."""
 
-    def unknown(path: Path) -> Path:
-        raise RuntimeError(path)
+    def unknown(number: int) -> None:
+        raise KeyError(number)
 
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setenv("CRONLEDGER_HOME", configured)
-    monkeypatch.setattr(Path, "expanduser", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
     assert default_home() == Path("/var/lib/cronledger")
