@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from domain.execution import Execution
 from projections import sql
-from store.batch import Change
+from store.changes import Change
 
 TABLE: Final = "executions_1"
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from domain.execution import Execution
 from projections.executions import Executions
-from store.batch import Change
+from store.changes import Change
 
 # The name of a table, and one of its rows.
 TableRow: TypeAlias = tuple[str, Struct]
