@@ -112,6 +112,9 @@ class Executions:
         """Return the row of one execution."""
         return ((TABLE, row(state, position)),)
 
+    def join(self, later: "Executions") -> None:
+        """Do nothing: nothing was gathered."""
+
     def rest(self) -> Iterable[tuple[str, Struct]]:
         """Return nothing: no row waits."""
         return ()

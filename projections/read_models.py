@@ -16,7 +16,7 @@ old one stay, and are written, for as long as servers run that read them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -38,6 +38,15 @@ class Refold(Protocol):
         creation. Returns the rows that are complete now: at once one for a table of executions,
         those of an interval once an execution of a later one comes, none for a counter. Rows of a
         table come in ascending order of its primary key, and each key once.
+        """
+        ...
+
+    def join(self, later: Any) -> None:
+        """Take over what another pass of the same kind, over later executions, has gathered.
+
+        A pass may be made in parts, each in a process of its own (so it must be picklable). Rows
+        that executions of the other part may belong to - those of the first and of the last
+        interval - are therefore held back by `take`, and returned by `rest`.
         """
         ...
 
