@@ -18,11 +18,14 @@ old one stay, and are written, for as long as servers run that read them.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
+import psycopg
 from msgspec import Struct
 
 from domain.execution import Execution
 from projections.executions import Executions
+from store import changes
 from store.changes import Change
+from store.database import NotReady
 
 # The name of a table, and one of its rows.
 TableRow: TypeAlias = tuple[str, Struct]
@@ -95,3 +98,13 @@ class ReadModel(Protocol):
 
 
 READ_MODELS: Final[tuple[ReadModel, ...]] = (Executions(),)
+
+
+def check(conninfo: str, models: Sequence[ReadModel] = READ_MODELS) -> None:
+    """Raise `NotReady` unless a server's writer can bring these read models up to the log."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        positions, head = changes.stand(connection)
+    try:
+        changes.behind(models, positions, head)
+    except changes.FarBehind as error:
+        raise NotReady(str(error)) from error

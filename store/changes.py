@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
-from psycopg import pq
+from psycopg import Connection, pq
 from psycopg_pool import AsyncConnectionPool
 
 from domain.execution import Execution
@@ -25,6 +25,11 @@ STATEMENTS: Final = {
 # So many events a server folds while it holds the append lock; a rebuild is for more.
 DISTANCE_MAX: Final = 5000
 EXECUTIONS: Final = "execution."
+# One row at least, in one snapshot.
+_STAND: Final = """
+SELECT p.name, p.version, p.position, log.head
+FROM (SELECT coalesce(max(position), 0) AS head FROM ledger.events) AS log
+LEFT JOIN read.projections p ON true"""
 
 # How far each version of each read model has come, by name and version.
 Positions: TypeAlias = Mapping[tuple[str, int], int]
@@ -149,10 +154,16 @@ async def catch_up(
 async def are_behind(pool: AsyncConnectionPool[Any], projections: Iterable[Projection]) -> bool:
     """Tell whether one of the read models is behind the log. Raises `FarBehind`."""
     async with pool.connection() as connection:
-        cursor = await connection.execute(
-            "SELECT name, version, position,"
-            " (SELECT coalesce(max(position), 0) FROM ledger.events) FROM read.projections"
-        )
-        rows = await cursor.fetchall()
-    head = rows[0][3] if rows else 0
-    return bool(behind(projections, {(name, version): at for name, version, at, _ in rows}, head))
+        rows = await (await connection.execute(_STAND)).fetchall()
+    return bool(behind(projections, *_stand(rows)))
+
+
+def stand(connection: Connection[Any]) -> tuple[Positions, int]:
+    """Return how far each version of each read model has come, and the log."""
+    return _stand(connection.execute(_STAND).fetchall())
+
+
+def _stand(rows: Iterable[tuple[str | None, int, int, int]]) -> tuple[Positions, int]:
+    rows = list(rows)
+    positions = {(name, version): at for name, version, at, _ in rows if name is not None}
+    return positions, rows[0][3]
