@@ -26,9 +26,9 @@ def run(args: argparse.Namespace) -> int:
 def _rebuild(args: argparse.Namespace, conninfo: str) -> int:
     from msgspec.structs import asdict  # noqa: PLC0415 - not for --help
 
-    from projections.filling import WorkerLost  # noqa: PLC0415
     from projections.read_models import READ_MODELS  # noqa: PLC0415
     from projections.rebuild import RebuildRefused, rebuild  # noqa: PLC0415
+    from projections.workers import WorkerLost  # noqa: PLC0415
 
     progress = Progress()
     try:

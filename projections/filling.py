@@ -4,13 +4,8 @@ Two processes, each with half of the streams: Python folds on one core. Both rea
 """
 
 import gc
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from multiprocessing.connection import Connection as Pipe
-from multiprocessing.connection import wait
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -21,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from projections import shadow
 from projections.folding import fold
 from projections.read_models import ReadModel, Refold
+from projections.workers import Progress, Told, together
 from store.copying import Filling, row_packer
 from store.log_streams import Range, streams
 
@@ -28,10 +24,6 @@ WORKER: Final = "cronledger rebuild worker"
 # Below that a second process costs more than it brings.
 _ALONE_MAX: Final = 20_000
 _TOLD_EVERY: Final = 1000
-
-
-class WorkerLost(Exception):
-    """A process that filled the tables was ended from outside; start the rebuild again."""
 
 
 class Counted(Struct):
@@ -42,7 +34,7 @@ class Counted(Struct):
     unreadable: int = 0
 
 
-_Part: TypeAlias = tuple[list[Refold], Counted]
+_Filled: TypeAlias = tuple[list[Refold], Counted]
 
 
 class _Snapshot(Struct, frozen=True):
@@ -53,9 +45,7 @@ class _Snapshot(Struct, frozen=True):
     middle: Any
 
 
-def fill(
-    conninfo: str, models: Sequence[ReadModel], progress: Callable[[str, int, int], None]
-) -> tuple[int, Counted]:
+def fill(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> tuple[int, Counted]:
     """Fold the whole log into the shadow tables; return up to which position, and what it held."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -65,49 +55,24 @@ def fill(
             "  FROM ledger.events) AS log"
         ).fetchone()
         seen = _Snapshot(*row) if row else _Snapshot("", 0, None)
-        told = _Told(progress, seen.position)
+        told = Told(progress, "folding", seen.position)
         if seen.position <= _ALONE_MAX or seen.middle is None:
             refolds, counted = _fill_part(conninfo, models, seen.name, Range(), told.add)
         else:
-            refolds, counted = _fill_halves(conninfo, models, seen, told)
+            refolds, counted = _fill_halves(conninfo, models, seen, told.add)
     _write_rest(conninfo, models, refolds)
     return seen.position, counted
 
 
-class _Told:
-    """Adds up what the parts have done, and tells of it."""
-
-    def __init__(self, progress: Callable[[str, int, int], None], total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def add(self, events: int) -> None:
-        """Count some more events."""
-        self._done += events
-        self._progress("folding", self._done, self._total)
-
-
-def _fill_halves(conninfo: str, models: Sequence[ReadModel], seen: _Snapshot, told: _Told) -> _Part:
+def _fill_halves(
+    conninfo: str, models: Sequence[ReadModel], seen: _Snapshot, tell: Callable[[int], None]
+) -> _Filled:
     """Let two processes fill, and join what they have not written yet."""
-    context = multiprocessing.get_context("spawn")
-    pipes: list[Pipe] = []
-    workers = []
-    for part in (Range(None, seen.middle), Range(seen.middle, None)):
-        ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(
-            target=_work, args=(theirs, conninfo, models, seen.name, part), daemon=True
-        )
-        worker.start()
-        theirs.close()
-        pipes.append(ours)
-        workers.append(worker)
-    try:
-        (refolds, counted), (others, more) = _heard(pipes, told)
-    finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
+    halves = (Range(None, seen.middle), Range(seen.middle, None))
+    arguments = (conninfo, models, seen.name)
+    (refolds, counted), (others, more) = together(
+        [(_fill_part, (*arguments, half)) for half in halves], tell
+    )
     for refold, other in zip(refolds, others, strict=True):
         refold.join(other)
     counted.events += more.events
@@ -116,50 +81,13 @@ def _fill_halves(conninfo: str, models: Sequence[ReadModel], seen: _Snapshot, to
     return refolds, counted
 
 
-def _heard(pipes: Sequence[Pipe], told: _Told) -> list[_Part]:
-    """Hear the workers until both have done their part. Raises what one of them raised."""
-    parts: dict[int, _Part] = {}
-    while len(parts) < len(pipes):
-        for ready in wait([pipe for n, pipe in enumerate(pipes) if n not in parts]):
-            number = pipes.index(ready)
-            try:
-                said = pipes[number].recv()
-            except EOFError:
-                raise WorkerLost from None
-            if isinstance(said, int):
-                told.add(said)
-            elif isinstance(said, Exception):
-                raise said
-            else:
-                parts[number] = said
-    return [parts[number] for number in range(len(pipes))]
-
-
-def _work(
-    pipe: Pipe, conninfo: str, models: Sequence[ReadModel], snapshot: str, part: Range
-) -> None:
-    """Do one part in a process of its own, which does not outlive the one that wants it."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        pipe.send(_fill_part(conninfo, models, snapshot, part, pipe.send))
-    except Exception as error:  # noqa: BLE001 - raised again by who hears it
-        pipe.send(RuntimeError(str(error)) if error.__cause__ else error)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 def _fill_part(
     conninfo: str,
     models: Sequence[ReadModel],
     snapshot: str,
     part: Range,
     tell: Callable[[int], None],
-) -> _Part:
+) -> _Filled:
     """Fold some of the streams, and write the rows that are complete."""
     # What is made here are rows by the million, and no cycles.
     gc.set_threshold(100_000)

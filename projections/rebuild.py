@@ -11,7 +11,7 @@ time; what a killed one has left (tables, and workers that have not noticed yet)
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 from projections import filling, shadow
 from projections.filling import WORKER
 from projections.read_models import ReadModel
+from projections.workers import Progress
 from store import changes, sql
 from store.appender import APPEND_LOCK
 from store.changes import ChangedEvent
@@ -34,9 +35,6 @@ _NEAR: Final = 500
 _ROUND: Final = 5000
 _READERS_SECONDS: Final = 0.1
 _PAUSE_SECONDS: Final = 0.2
-
-# What is done (events), of how many in all, and in which step.
-Progress = Callable[[str, int, int], None]
 
 
 class RebuildRefused(Exception):

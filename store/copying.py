@@ -125,14 +125,62 @@ def row_packer(types: Sequence[str]) -> Packer:
     return pack
 
 
-def leading(data: memoryview, count: int) -> tuple[bytes, ...]:
-    """Return the first `count` columns of a row, none of them null."""
-    found, at = [], 2
-    for _ in range(count):
-        size = int.from_bytes(data[at : at + 4], "big")
-        at += 4 + size
-        found.append(bytes(data[at - size : at]))
-    return tuple(found)
+def columns(data: memoryview, count: int | None = None) -> list[bytes | None]:
+    """Return the bytes of the first `count` columns of a row, of all of them if None."""
+    found: list[bytes | None] = []
+    at = 2
+    for _ in range(int.from_bytes(data[:2], "big") if count is None else count):
+        size = int.from_bytes(data[at : at + 4], "big", signed=True)
+        at += 4
+        found.append(None if size < 0 else bytes(data[at : at + size]))
+        at += max(0, size)
+    return found
+
+
+def uuid_text(column: bytes) -> str:
+    """Return the UUID in a column, for people."""
+    return str(UUID(bytes=column))
+
+
+def number(column: bytes | None) -> int | None:
+    """Return the whole number in a column."""
+    return None if column is None else int.from_bytes(column, "big", signed=True)
+
+
+class Sorted:
+    """Rows in ascending order of their first columns, taken in step with something else."""
+
+    def __init__(self, found: Iterator[memoryview], key_columns: int = 1) -> None:
+        self._found = found
+        self._key_columns = key_columns
+        self._advance()
+
+    def _advance(self) -> None:
+        self.row = next(self._found, None)
+        self.key: tuple[bytes | None, ...] | None = None
+        if self.row is not None:
+            self.key = tuple(columns(self.row, self._key_columns))
+
+    def take(self) -> Iterator[memoryview]:
+        """Return the rows from here on, for as long as who asks goes on asking."""
+        while self.row is not None:
+            row = self.row
+            self._advance()
+            yield row
+
+    def before(self, key: tuple[bytes, ...]) -> Iterator[memoryview]:
+        """Return the rows whose key is lower: nothing else has such a one."""
+        while self.row is not None and self.key is not None and self.key[: len(key)] < key:
+            row = self.row
+            self._advance()
+            yield row
+
+    def at(self, key: tuple[bytes, ...]) -> Iterator[memoryview]:
+        """Return the rows with this key; ask for those before it first."""
+        while self.row is not None and self.key is not None and self.key[: len(key)] == key:
+            row = self.row
+            self._advance()
+            yield row
 
 
 def _text(value: str) -> bytes:
