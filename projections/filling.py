@@ -6,6 +6,7 @@ Two processes, each with half of the streams: Python folds on one core. Both rea
 import gc
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -16,13 +17,11 @@ from psycopg.conninfo import make_conninfo
 from projections import shadow
 from projections.folding import fold
 from projections.read_models import ReadModel, Refold
-from projections.workers import Progress, Told, together
+from projections.workers import ALONE_MAX, Progress, Told, together
 from store.copying import Filling, row_packer
 from store.log_streams import Range, streams
 
 WORKER: Final = "cronledger rebuild worker"
-# Below that a second process costs more than it brings.
-_ALONE_MAX: Final = 20_000
 _TOLD_EVERY: Final = 1000
 
 
@@ -56,7 +55,7 @@ def fill(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> tupl
         ).fetchone()
         seen = _Snapshot(*row) if row else _Snapshot("", 0, None)
         told = Told(progress, "folding", seen.position)
-        if seen.position <= _ALONE_MAX or seen.middle is None:
+        if seen.position <= ALONE_MAX or seen.middle is None:
             refolds, counted = _fill_part(conninfo, models, seen.name, Range(), told.add)
         else:
             refolds, counted = _fill_halves(conninfo, models, seen, told.add)
@@ -71,7 +70,7 @@ def _fill_halves(
     halves = (Range(None, seen.middle), Range(seen.middle, None))
     arguments = (conninfo, models, seen.name)
     (refolds, counted), (others, more) = together(
-        [(_fill_part, (*arguments, half)) for half in halves], tell
+        [(_fill_part, (*arguments, half)) for half in halves], tell, events=seen.position
     )
     for refold, other in zip(refolds, others, strict=True):
         refold.join(other)
@@ -116,11 +115,14 @@ def _fill_part(
 
 def _write_rest(conninfo: str, models: Sequence[ReadModel], refolds: Sequence[Refold]) -> None:
     """Write the rows that were complete only at the end."""
+    rest = (found for refold in refolds for found in refold.rest())
+    first = next(rest, None)
+    if first is None:
+        return
     with ExitStack() as stack:
         sinks = _sinks(stack, conninfo, models)
-        for refold in refolds:
-            for table, row in refold.rest():
-                sinks[table](row)
+        for table, row in chain((first,), rest):
+            sinks[table](row)
 
 
 def _sinks(

@@ -92,6 +92,7 @@ def verify(
                 (check_streams, (conninfo, snapshot, models)),
             ],
             told.add,
+            events=head,
         ):
             found.join(more)
         _check_beside(connection, models, found, progress)

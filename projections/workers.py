@@ -7,12 +7,16 @@ import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 # Does a part with these arguments, and a function to tell how many events it has taken.
 Part: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 # What is done (events), of how many in all, and in which step.
 Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+# Below that a process costs more than it brings.
+ALONE_MAX: Final = 20_000
 
 
 class WorkerLost(Exception):
@@ -34,11 +38,13 @@ class Told:
         self._progress(self._step, self._done, self._total)
 
 
-def together(parts: Sequence[Part], tell: Callable[[int], None]) -> list[Any]:
+def together(parts: Sequence[Part], tell: Callable[[int], None], *, events: int) -> list[Any]:
     """Do the parts at once, each in a process of its own, and return what they return.
 
-    Raises what one of them raised, and `WorkerLost`.
+    For a few `events` here, one after the other. Raises what one of them raised, and `WorkerLost`.
     """
+    if events <= ALONE_MAX:
+        return [do(*arguments, tell) for do, arguments in parts]
     context = multiprocessing.get_context("spawn")
     pipes: list[Pipe] = []
     workers = []
