@@ -65,7 +65,7 @@ def test_any_history_rebuilt_is_what_it_was(postgres: Postgres) -> None:
     """Whatever was asked, a rebuild gives the rows that were there, and all of it verifies."""
     _Machine.postgres = postgres
     run_state_machine_as_test(
-        _Machine, settings=settings(machines._SETTINGS, max_examples=12, stateful_step_count=12)
+        _Machine, settings=settings(machines._SETTINGS, max_examples=10, stateful_step_count=10)
     )
 
 
