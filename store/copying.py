@@ -9,6 +9,7 @@ length in 4, -1 for null.
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import call
 from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
@@ -115,14 +116,7 @@ def row_packer(types: Sequence[str]) -> Packer:
     """
     packers = [_PACKERS[name] for name in types]
     head = _count(len(packers))
-
-    def pack(row: Any) -> bytes:
-        parts = [head]
-        for value, packed in zip(astuple(row), packers, strict=True):
-            parts.append(_NULL if value is None else packed(value))
-        return b"".join(parts)
-
-    return pack
+    return lambda row: head + b"".join(map(call, packers, astuple(row)))
 
 
 def columns(data: memoryview, count: int | None = None) -> list[bytes | None]:
@@ -188,20 +182,30 @@ def _text(value: str) -> bytes:
     return _length(len(encoded)) + encoded
 
 
-def _uuid(value: UUID) -> bytes:
-    return b"\0\0\0\x10" + value.int.to_bytes(16, "big")
-
-
 def _hex(value: str) -> bytes:
     data = bytes.fromhex(value)
     return _length(len(data)) + data
 
 
-def _time(value: datetime) -> bytes:
-    return _int8(8, (value - EPOCH) // _MICROSECOND)
+def _uuid(value: UUID | None) -> bytes:
+    return _NULL if value is None else b"\0\0\0\x10" + value.int.to_bytes(16, "big")
 
 
-def _texts(value: Sequence[str]) -> bytes:
+def _bigint(value: int | None) -> bytes:
+    return _NULL if value is None else _int8(8, value)
+
+
+def _float(value: float | None) -> bytes:
+    return _NULL if value is None else _float8(8, value)
+
+
+def _time(value: datetime | None) -> bytes:
+    return _NULL if value is None else _int8(8, (value - EPOCH) // _MICROSECOND)
+
+
+def _texts(value: Sequence[str] | None) -> bytes:
+    if value is None:
+        return _NULL
     if not value:
         packed = struct.pack(">iii", 0, 0, _TEXT_OID)
     else:
@@ -213,12 +217,13 @@ class _Remembered(dict[Any, bytes]):
     """Packed values of which most come again and again: one look-up instead of packing them."""
 
     def __init__(self, packed: Packer) -> None:
-        super().__init__()
+        super().__init__({None: _NULL})
         self._packed = packed
 
     def __missing__(self, value: Any) -> bytes:
         if len(self) > _REMEMBERED_MAX:
             self.clear()
+            self[None] = _NULL
         data = self[value] = self._packed(value)
         return data
 
@@ -227,8 +232,8 @@ _PACKERS: Final[dict[str, Packer]] = {
     "uuid": _uuid,
     "smallint": _Remembered(lambda value: _int2(2, value)).__getitem__,
     "integer": _Remembered(lambda value: _int4(4, value)).__getitem__,
-    "bigint": lambda value: _int8(8, value),
-    "double precision": lambda value: _float8(8, value),
+    "bigint": _bigint,
+    "double precision": _float,
     "boolean": _Remembered(lambda value: b"\0\0\0\x01" + bytes([value])).__getitem__,
     "text": _Remembered(_text).__getitem__,
     "text[]": _texts,
