@@ -25,7 +25,7 @@ from api.routes import agents, creation, executions, logs, operations, overview
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
-from projections.executions import InlineExecutions
+from projections.read_models import READ_MODELS
 from projections.views import Views
 from store import database
 from store.appender import Appender
@@ -50,7 +50,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     appender = Appender(
         conninfo,
         ledger_id,
-        [InlineExecutions()],
+        READ_MODELS,
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,

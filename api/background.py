@@ -22,7 +22,7 @@ from domain import commands
 from domain.commands import Command
 from domain.errors import Refusal
 from domain.events import Ending, FailureReason
-from store import agents, leases, output, tokens, witness
+from store import agents, changes, leases, output, tokens, witness
 from store.appender import Unavailable
 from store.leases import Overdue
 from store.work import Notice, Work
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 ACTOR: Final = "server:sweep"
 CHANNEL: Final = "cronledger"
-_PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, OSError)
+_PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, changes.FarBehind, OSError)
 _AWAY_SECONDS: Final = 5.0
 _ENDINGS_AT_ONCE: Final = 4
 _GIVE_UP: Final[dict[str, tuple[Callable[..., Command], FailureReason | None]]] = {
@@ -199,6 +199,9 @@ class Housekeeper:
             except BaseException:
                 self._ledger.presence.put_back(seen)
                 raise
+        # An older server beside us does not write our versions of the read models.
+        if await changes.are_behind(self._ledger.pool, self._ledger.appender.projections):
+            self._ledger.appender.catch_up()
         if self._round % 60 == 0:
             await leases.forget(self._ledger.pool)
             await agents.forget(self._ledger.pool)

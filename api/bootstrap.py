@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 from msgspec import Struct
@@ -54,19 +55,14 @@ def prepare(settings: Settings, server: EmbeddedServer | None) -> Prepared:
     Raises `NotReady`, `WrongKey`, `HistoryLost`, or psycopg's `OperationalError`.
     """
     keys = _keys(settings)
+    owner = _owner(settings, server)
+    ledger_id = _migrated(settings, server, owner, keys)
     if server is not None:
         password = _private(settings.home / SERVER_PASSWORD, secrets.token_hex(16))
-        database.create_database(server.conninfo(), DATABASE)
-        owner = server.conninfo(DATABASE)
-        ledger_id = database.migrate(owner, keys, password=password)
         conninfo = database.server_conninfo(owner, password=password)
     elif settings.owner_database_url is not None:
-        owner = settings.owner_database_url
-        ledger_id = database.migrate(owner, keys, password=None)
         conninfo = make_conninfo(_external(settings), options=database.SESSION)
     else:
-        owner = _external(settings)
-        ledger_id = database.migrate(owner, keys, password=None)
         conninfo = database.server_conninfo(owner, password=None)
     witness.compare(settings.home / WITNESS, conninfo, ledger_id)
     with psycopg.connect(conninfo, autocommit=True) as connection:
@@ -89,9 +85,42 @@ def administration(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
         yield stack.enter_context(psycopg.connect(conninfo, autocommit=True))
 
 
+@contextlib.contextmanager
+def ownership(settings: Settings, *, migrate: bool) -> Iterator[str]:
+    """Tell with what the owner of the ledger's database connects, beside a running server or not.
+
+    The schema is brought up to date if `migrate` says so, or if the database has to be started.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(embedded(settings))
+            migrate = migrate or server is not None
+        except HomeInUseError:
+            server = EmbeddedServer(settings.home, bin_dir=settings.postgres_bin)
+        owner = _owner(settings, server)
+        if migrate:
+            _migrated(settings, server, owner, _keys(settings))
+        yield owner
+
+
 def local_agent_id() -> str:
     """Return the name of this machine as an agent id."""
     return agent_id_of(socket.gethostname())
+
+
+def _owner(settings: Settings, server: EmbeddedServer | None) -> str:
+    """Return what the owner of the database connects with."""
+    external = _external(settings) if server is None else ""
+    return server.conninfo(DATABASE) if server else settings.owner_database_url or external
+
+
+def _migrated(settings: Settings, server: EmbeddedServer | None, owner: str, keys: Keys) -> UUID:
+    """Bring the schema up to date; return the ledger's id."""
+    if server is None:
+        return database.migrate(owner, keys, password=None)
+    password = _private(settings.home / SERVER_PASSWORD, secrets.token_hex(16))
+    database.create_database(server.conninfo(), DATABASE)
+    return database.migrate(owner, keys, password=password)
 
 
 def _external(settings: Settings) -> str:

@@ -23,6 +23,7 @@ from api.app import create_app, create_ledger
 from api.bootstrap import Prepared
 from api.protocol import OneWriteProtocol
 from api.settings import Settings
+from projections import read_models
 from store.embedded import EmbeddedError, EmbeddedServer
 
 SERVER_FILE: Final = "server.json"
@@ -45,6 +46,7 @@ def serve(settings: Settings, *, with_agent: bool = False, drain_seconds: int = 
     """
     with bootstrap.embedded(settings) as postgres:
         prepared = bootstrap.prepare(settings, postgres)
+        read_models.check(prepared.conninfo)
         if prepared.made_admin_token:
             path = settings.home / bootstrap.ADMIN_TOKEN
             _say(f"made an admin token in {path}; client commands on this machine find it")

@@ -56,6 +56,8 @@ COMMANDS = (
     ),
     Subcommand("crontab", "show a crontab with its commands recorded", "cli.crontab_command"),
     Subcommand("token", "create, list and revoke access tokens", "cli.token"),
+    Subcommand("rebuild", "make the read models anew from the log", "cli.rebuild"),
+    Subcommand("verify", "check the whole ledger", "cli.verify"),
     Subcommand("list", "list executions, newest first", "cli.list_executions"),
     Subcommand("get", "show one execution with its output", "cli.get_execution"),
     Subcommand("logs", "write an execution's output", "cli.read_logs"),

@@ -1,7 +1,8 @@
 """The read model behind list and get: one row an execution, exactly the fold of its events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -9,7 +10,9 @@ from msgspec import Struct
 
 from domain.execution import Execution
 from projections import sql
-from store.batch import Change
+from store.changes import Change
+
+TABLE: Final = "executions_1"
 
 
 class Row(Struct, frozen=True, omit_defaults=True):
@@ -88,12 +91,30 @@ def row(state: Execution, position: int) -> Row:
     )
 
 
-class InlineExecutions:
-    """Writes the rows in the transaction of the events, so that no row is older than they are."""
+class Executions:
+    """The read model of executions, as `projections.read_models` describes one."""
 
+    name = "executions"
+    version = 1
+    tables: Final[Mapping[str, type[Struct]]] = {TABLE: Row}
     statement = sql.named("upsert_executions")
 
     def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
         """Return the parameters of the statement for the executions that a batch changed."""
         rows = [row(change.after, change.position) for change in changes]
         return msgspec.json.encode(rows), str(position).encode()
+
+    def refold(self) -> "Executions":
+        """Return ourselves: a row needs to know nothing of the others."""
+        return self
+
+    def take(self, state: Execution, position: int) -> Iterable[tuple[str, Struct]]:
+        """Return the row of one execution."""
+        return ((TABLE, row(state, position)),)
+
+    def join(self, later: "Executions") -> None:
+        """Do nothing: nothing was gathered."""
+
+    def rest(self) -> Iterable[tuple[str, Struct]]:
+        """Return nothing: no row waits."""
+        return ()

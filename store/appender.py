@@ -11,16 +11,17 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 import psycopg
 from msgspec import Struct
 
-from store import reading, sql
-from store.batch import Bench, Change, Verdict
+from store import changes, reading, sql
+from store.batch import Bench, Verdict
 from store.chain import Head
+from store.changes import Projection
 from store.reading import BatchRead
 from store.roundtrip import RoundTrips
 from store.states import States
@@ -51,16 +52,6 @@ class Unavailable(Exception):
 
 class OutcomeUnknown(Unavailable):
     """The database was lost while committing; repeat the request with the same Idempotency-Key."""
-
-
-class Projection(Protocol):
-    """A read model that is written in the transaction of the events."""
-
-    statement: str
-
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
-        """Return the statement's parameters for what a batch changed; `position` is the head."""
-        ...
 
 
 class Counters(Struct):
@@ -103,6 +94,7 @@ class Appender:
         self._trips: RoundTrips | None = None
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
+        self._is_behind = False
         self._states = States()
         self.counters = Counters()
         self.head: Head | None = None
@@ -111,6 +103,11 @@ class Appender:
     def sender(self) -> str:
         """The name under which this server tells the others of its commits."""
         return self._sender
+
+    @property
+    def projections(self) -> list[Projection]:
+        """The read models that are written with the events."""
+        return list(self._projections.values())
 
     @property
     def queued(self) -> int:
@@ -142,14 +139,20 @@ class Appender:
         self._filled.set()
         return await future
 
+    def catch_up(self) -> None:
+        """Let the writer bring the read models up to the log: others have recorded without them."""
+        self._is_behind = True
+        self._filled.set()
+
     async def _run(self) -> None:
         while True:
             await self._filled.wait()
-            if not self._queue:
+            if not self._queue and not self._is_behind:
                 if self._closing:
                     return
                 self._filled.clear()
                 continue
+            self._is_behind = False
             # One turn of the event loop: requests that have arrived meanwhile join this batch.
             await asyncio.sleep(0)
             size = min(len(self._queue), self._batch_max)
@@ -203,9 +206,9 @@ class Appender:
                 self.head.position if self.head is not None else 0,
             )
             raise Unavailable from None
+        written = await self._caught_up(trips, read)
         bench = Bench(read, self._ledger_id, self._lapses, self._sender)
         verdicts: list[Verdict] = []
-        written = False
         for first in range(0, len(works), _PART):
             judged, write = bench.judge(works[first : first + _PART])
             verdicts += judged
@@ -222,15 +225,28 @@ class Appender:
                 await trips.answers()
         self.head = bench.head
         self._states.keep(bench.states)
-        self.counters.batches += 1
+        self.counters.batches += bool(works)
         self.counters.commands += len(works)
         self.counters.refusals += sum(isinstance(verdict, Exception) for verdict in verdicts)
         return verdicts
 
+    async def _caught_up(self, trips: RoundTrips, read: BatchRead) -> bool:
+        """Bring the read models up to what others recorded; tell whether they were behind."""
+        if read.positions is None or read.head is None:
+            return False
+        try:
+            async with asyncio.timeout(_TRIP_SECONDS):
+                return await changes.catch_up(
+                    trips, self._projections, read.positions, read.head.position
+                )
+        except changes.FarBehind as error:
+            _log.critical("nothing can be recorded: %s", error)
+            raise Unavailable from None
+
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
-        changes = bench.changes
+        changed = bench.changes
         for name, projection in self._projections.items():
-            trips.send(name, projection.parameters(changes, bench.head.position))
+            trips.send(name, projection.parameters(changed, bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)

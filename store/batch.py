@@ -19,6 +19,7 @@ from domain.events import Envelope
 from domain.execution import Decision, Execution, decide, evolve
 from store import chain, mapper
 from store.chain import NewEvent
+from store.changes import Change
 from store.reading import BatchRead, Candidate
 from store.states import known_histories
 from store.work import (
@@ -65,14 +66,6 @@ class BatchWrite(Struct):
 
 
 Verdict: TypeAlias = Done | Exception
-
-
-class Change(Struct, frozen=True):
-    """What a batch made of one execution: before it, after it, and at which position last."""
-
-    before: Execution | None
-    after: Execution
-    position: int
 
 
 class _Judged(Struct, frozen=True):

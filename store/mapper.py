@@ -38,7 +38,7 @@ def encode(event: Event) -> tuple[str, int, bytes]:
 def decode(
     event_type: str,
     schema_version: int,
-    payload: bytes | str,
+    payload: bytes | memoryview | str,
     *,
     upcasters: Upcasters = UPCASTERS,
     stream_id: UUID | None = None,

@@ -11,8 +11,9 @@ from msgspec import Struct
 from psycopg import pq
 
 from domain.execution import Execution
-from store import sql
+from store import changes, sql
 from store.chain import Head
+from store.changes import Positions
 from store.roundtrip import RoundTrips, array
 from store.states import KnownEvent, States
 from store.work import ClaimNext, KeptAnswer, Work
@@ -20,7 +21,7 @@ from store.work import ClaimNext, KeptAnswer, Work
 STATEMENTS: Final = {
     name.encode(): sql.named(f"read_{name}")
     for name in ("head", "streams", "news", "answers", "candidates", "labelled")
-}
+} | changes.STATEMENTS
 # More candidates than claims, for those that turn out not to be claimable.
 _SPARE: Final = 8
 # Above that, what others recorded is not followed event by event.
@@ -36,7 +37,10 @@ class Candidate(Struct, frozen=True):
 
 
 class BatchRead(Struct, frozen=True):
-    """What was read under the lock. `known` needed no reading; `events` are other histories."""
+    """What was read under the lock. `known` needed no reading; `events` are other histories.
+
+    `positions` are those of the read models, if others may have recorded since.
+    """
 
     now: datetime
     head: Head | None
@@ -44,6 +48,7 @@ class BatchRead(Struct, frozen=True):
     answers: Sequence[KeptAnswer] = ()
     candidates: Sequence[Candidate] = ()
     known: Sequence[Execution] = ()
+    positions: Positions | None = None
 
 
 class OtherHistory(Exception):
@@ -82,8 +87,7 @@ async def read(
     answers = trips.rows(rest.pop(0), KeptAnswer) if keys else []
     candidates = trips.rows(rest.pop(0), Candidate) if agents else []
     candidates += trips.rows(rest.pop(0), Candidate) if with_labels else []
-    if seen is not None and seen.position > 0:
-        await _follow(trips, states, seen, head)
+    positions = await _follow(trips, states, seen, head)
     streams |= {candidate.execution_id for candidate in candidates}
     missing = {stream for stream in streams - unknown if states.get(stream) is None}
     if missing:
@@ -91,24 +95,36 @@ async def read(
         (found,) = await trips.answers()
         events += trips.rows(found, KnownEvent)
     known = [state for stream in streams if (state := states.get(stream)) is not None]
-    return BatchRead(now, head, events, answers, candidates, known)
+    return BatchRead(now, head, events, answers, candidates, known, positions)
 
 
-async def _follow(trips: RoundTrips, states: States, seen: Head, head: Head | None) -> None:
-    """Let `states` take in what others have recorded after `seen`."""
+async def _follow(
+    trips: RoundTrips, states: States, seen: Head | None, head: Head | None
+) -> Positions | None:
+    """Let `states` take in what others have recorded after `seen`.
+
+    Return how far the read models came meanwhile, None if nobody recorded.
+    """
+    if seen is None or seen.position == 0:
+        if head is None:
+            return None
+        trips.send(b"positions", result_format=pq.Format.BINARY)
+        (positions,) = await trips.answers()
+        return dict(trips.rows(positions, _position))
     if head is None or head.position < seen.position:
         raise OtherHistory
     if head.position == seen.position:
         if head.leaf_hash != seen.leaf_hash:
             raise OtherHistory
-        return
+        return None
     most = 1 + _NEWS_MAX
     trips.send(
         b"news",
         (str(seen.position).encode(), str(most + 1).encode()),
         result_format=pq.Format.BINARY,
     )
-    (found,) = await trips.answers()
+    trips.send(b"positions", result_format=pq.Format.BINARY)
+    found, positions = await trips.answers()
     ((leaf_hash, _), *news) = trips.rows(found, lambda leaf_hash, *row: (leaf_hash, row))
     if leaf_hash != seen.leaf_hash:
         raise OtherHistory
@@ -116,6 +132,11 @@ async def _follow(trips: RoundTrips, states: States, seen: Head, head: Head | No
         states.forget()
     else:
         states.follow(KnownEvent(*row) for _, row in news)
+    return dict(trips.rows(positions, _position))
+
+
+def _position(name: str, version: int, position: int) -> tuple[tuple[str, int], int]:
+    return (name, version), position
 
 
 def _stream(work: Work) -> UUID | None:

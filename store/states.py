@@ -50,7 +50,7 @@ class States:
         for row in news:
             if row.stream_id not in self._states:
                 continue
-            state = _after(self._states[row.stream_id], row)
+            state = state_after(self._states[row.stream_id], row)
             if state is None or isinstance(state, mapper.UnreadableEvent):
                 # The next one who asks reads the stream, and is told what is wrong with it.
                 del self._states[row.stream_id]
@@ -73,7 +73,7 @@ def known_histories(
     states: dict[UUID, Execution | None] = {}
     unreadable: dict[UUID, str] = {}
     for row in known:
-        state = _after(states.get(row.stream_id), row)
+        state = state_after(states.get(row.stream_id), row)
         if isinstance(state, mapper.UnreadableEvent):
             unreadable[row.stream_id] = str(state)
         else:
@@ -81,7 +81,10 @@ def known_histories(
     return states, unreadable
 
 
-def _after(state: Execution | None, row: KnownEvent) -> Execution | mapper.UnreadableEvent | None:
+def state_after(
+    state: Execution | None, row: KnownEvent
+) -> Execution | mapper.UnreadableEvent | None:
+    """Return the state after one more event, or what is wrong with that one."""
     try:
         event = mapper.decode(row.type, row.schema_version, row.payload)
     except mapper.UnreadableEvent as error:

@@ -1,7 +1,7 @@
 -- The inline projection: rows of the executions that a batch changed, and how far it has come.
 -- Parameters: $1 a JSON array of rows, $2 the position of the head.
 WITH moved AS (
-    UPDATE read.projections SET position = $2::bigint WHERE name = 'executions'
+    UPDATE read.projections SET position = $2::bigint WHERE name = 'executions' AND version = 1
 )
 INSERT INTO read.executions_1 AS kept (
     id, position, version, attempt, status, triggered_by, job_id, configuration, root_id, retry_of,

@@ -1,0 +1,152 @@
+"""The first and longest part of a rebuild: the whole log folded into the empty shadow tables.
+
+Two processes, each with half of the streams: Python folds on one core. Both read the same snapshot.
+"""
+
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from msgspec import Struct
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+
+from projections import shadow
+from projections.folding import fold
+from projections.read_models import ReadModel, Refold
+from projections.workers import ALONE_MAX, Progress, Told, together
+from store.copying import Filling, row_packer
+from store.log_streams import Range, streams
+
+WORKER: Final = "cronledger rebuild worker"
+_TOLD_EVERY: Final = 1000
+
+
+class Counted(Struct):
+    """What went through."""
+
+    events: int = 0
+    executions: int = 0
+    unreadable: int = 0
+
+
+_Filled: TypeAlias = tuple[list[Refold], Counted]
+
+
+class _Snapshot(Struct, frozen=True):
+    """What all who read the log must agree on."""
+
+    name: str
+    position: int
+    middle: Any
+
+
+def fill(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> tuple[int, Counted]:
+    """Fold the whole log into the shadow tables; return up to which position, and what it held."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        row = connection.execute(
+            "SELECT pg_export_snapshot(), head, (SELECT stream_id FROM ledger.events"
+            "  WHERE position = head / 2) FROM (SELECT coalesce(max(position), 0) AS head"
+            "  FROM ledger.events) AS log"
+        ).fetchone()
+        seen = _Snapshot(*row) if row else _Snapshot("", 0, None)
+        told = Told(progress, "folding", seen.position)
+        if seen.position <= ALONE_MAX or seen.middle is None:
+            refolds, counted = _fill_part(conninfo, models, seen.name, Range(), told.add)
+        else:
+            refolds, counted = _fill_halves(conninfo, models, seen, told.add)
+    _write_rest(conninfo, models, refolds)
+    return seen.position, counted
+
+
+def _fill_halves(
+    conninfo: str, models: Sequence[ReadModel], seen: _Snapshot, tell: Callable[[int], None]
+) -> _Filled:
+    """Let two processes fill, and join what they have not written yet."""
+    halves = (Range(None, seen.middle), Range(seen.middle, None))
+    arguments = (conninfo, models, seen.name)
+    (refolds, counted), (others, more) = together(
+        [(_fill_part, (*arguments, half)) for half in halves], tell, events=seen.position
+    )
+    for refold, other in zip(refolds, others, strict=True):
+        refold.join(other)
+    counted.events += more.events
+    counted.executions += more.executions
+    counted.unreadable += more.unreadable
+    return refolds, counted
+
+
+def _fill_part(
+    conninfo: str,
+    models: Sequence[ReadModel],
+    snapshot: str,
+    part: Range,
+    tell: Callable[[int], None],
+) -> _Filled:
+    """Fold some of the streams, and write the rows that are complete."""
+    # What is made here are rows by the million, and no cycles.
+    gc.set_threshold(100_000)
+    refolds = [model.refold() for model in models]
+    counted, untold = Counted(), 0
+    with ExitStack() as stack:
+        reader = stack.enter_context(_connected(conninfo))
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        reader.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        sinks = _sinks(stack, conninfo, models)
+        for stream in streams(reader, part):
+            state, position, unreadable = fold(stream)
+            counted.events += len(stream.events)
+            counted.unreadable += unreadable is not None
+            if state is not None:
+                counted.executions += 1
+                for refold in refolds:
+                    for table, row in refold.take(state, position):
+                        sinks[table](row)
+            if counted.events - untold > _TOLD_EVERY:
+                tell(counted.events - untold)
+                untold = counted.events
+        tell(counted.events - untold)
+    return refolds, counted
+
+
+def _write_rest(conninfo: str, models: Sequence[ReadModel], refolds: Sequence[Refold]) -> None:
+    """Write the rows that were complete only at the end."""
+    rest = (found for refold in refolds for found in refold.rest())
+    first = next(rest, None)
+    if first is None:
+        return
+    with ExitStack() as stack:
+        sinks = _sinks(stack, conninfo, models)
+        for table, row in chain((first,), rest):
+            sinks[table](row)
+
+
+def _sinks(
+    stack: ExitStack, conninfo: str, models: Sequence[ReadModel]
+) -> dict[str, Callable[[Struct], None]]:
+    """Return what writes a row into the shadow of each table, over a connection each."""
+    sinks = {}
+    for model in models:
+        for table, row in model.tables.items():
+            connection = stack.enter_context(_connected(conninfo))
+            types = shadow.column_types(connection, table)
+            columns = ", ".join(f'"{name}"' for name in row.__struct_fields__)
+            filling = Filling(
+                connection, f"COPY {shadow.SCHEMA}.{table} ({columns}) FROM STDIN (FORMAT BINARY)"
+            )
+            stack.enter_context(filling)
+            sinks[table] = _sink(filling, [types[name] for name in row.__struct_fields__])
+    return sinks
+
+
+def _sink(filling: Filling, types: Sequence[str]) -> Callable[[Struct], None]:
+    pack, write = row_packer(types), filling.write
+    return lambda row: write(pack(row))
+
+
+def _connected(conninfo: str) -> Connection[Any]:
+    return psycopg.connect(make_conninfo(conninfo, application_name=WORKER), autocommit=True)

@@ -1,0 +1,70 @@
+"""Kinds of streams, and how verify judges each: by the prefix of the type of their first event."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from domain import events
+from domain.events import Happened
+from domain.execution import RETRYABLE, Execution, evolve
+
+
+class Kind(Protocol):
+    """One kind of stream: what an event makes of a state, and whether it may happen there."""
+
+    def evolve(self, state: Any, happened: Happened) -> Any:
+        """Return the state after one more event. Never raises."""
+        ...
+
+    def complaint(self, state: Any, happened: Happened) -> str | None:
+        """Return why the rules do not allow this event in this state, None if they do."""
+        ...
+
+
+class Executions:
+    """The streams of executions, judged by the rules of their paths, apart from `decide`."""
+
+    def evolve(self, state: Execution | None, happened: Happened) -> Execution | None:
+        """Return the state after one more event."""
+        return evolve(state, happened)
+
+    def complaint(self, state: Execution | None, happened: Happened) -> str | None:
+        """Return why this event may not be here."""
+        event = happened.event
+        if isinstance(event, events.Created):
+            return None if state is None else "an execution is created once"
+        if state is None:
+            return "an execution begins with execution.created"
+        if _is_allowed(state, event):
+            return None
+        return f"{event.__struct_config__.tag} cannot follow in the status {state.status}"
+
+
+def _is_allowed(state: Execution, event: events.Event) -> bool:
+    match event:
+        case events.Started():
+            return state.status == "pending"
+        case events.NotStarted():
+            return state.status == "pending" and state.start_deadline_seconds is not None
+        case events.Canceled(observed_by="server", ending=None):
+            return state.status == "pending"
+        case events.Canceled():
+            return state.status == "running" and state.cancel_requested_at is not None
+        case events.CancelRequested():
+            return state.status == "running" and state.cancel_requested_at is None
+        case events.Completed() | events.TimedOut() | events.Lost():
+            return state.status == "running"
+        case events.OutcomeReportedLate():
+            given_up = state.completed_at is not None and state.observed_by == "server"
+            return given_up and state.fence is not None and state.late is None
+        case events.Retried():
+            return state.status in RETRYABLE
+        case _:
+            return False
+
+
+KINDS: Final[Mapping[str, Kind]] = {"execution": Executions()}
+
+
+def kind_of(event_type: str) -> str:
+    """Return the kind of the stream that begins with an event of this type."""
+    return event_type.partition(".")[0]

@@ -1,0 +1,207 @@
+"""The read models made anew from the log, while the server goes on.
+
+Shadow tables are filled from one snapshot of the log, in two processes; then they are brought up to
+the log, first without any lock and at last under the append lock, and put in place. Whoever reads
+sees the old tables until that moment, and the new ones from then on.
+
+A rebuild holds an advisory lock for as long as its connection lives, so that there is one at a
+time; what a killed one has left (tables, and workers that have not noticed yet) the next removes.
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct
+from psycopg import Connection, RawCursor, errors
+from psycopg.conninfo import make_conninfo
+
+from projections import filling, shadow
+from projections.filling import WORKER
+from projections.read_models import ReadModel
+from projections.workers import Progress
+from store import changes, sql
+from store.appender import APPEND_LOCK
+from store.changes import ChangedEvent
+
+REBUILD_LOCK: Final = 0x72656275
+_SESSION: Final = "-c timezone=UTC -c maintenance_work_mem=256MB -c statement_timeout=0"
+# So far may the shadow be behind when the lock is taken: some milliseconds of folding.
+_NEAR: Final = 500
+_ROUND: Final = 5000
+_READERS_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 0.2
+
+
+class RebuildRefused(Exception):
+    """The rebuild cannot begin; the sentence says why."""
+
+
+class Rebuilt(Struct, frozen=True):
+    """What a rebuild did: up to which position, how many streams could not be read to their end."""
+
+    position: int
+    events: int
+    executions: int
+    unreadable: int
+    seconds: float
+    attempts: int
+
+
+def rebuild(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> Rebuilt:
+    """Make the read models anew, as the owner of the database, and put them in place.
+
+    Raises `RebuildRefused` and psycopg's errors; then nothing has changed.
+    """
+    started = time.monotonic()
+    conninfo = make_conninfo(conninfo, options=_SESSION)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        _become_the_only_one(connection)
+        _check(connection, models)
+        shadow.clear(connection)
+        tables = [table for model in models for table in model.tables]
+        for table in ("projections", *tables):
+            shadow.make(connection, table)
+        position, counted = filling.fill(conninfo, models, progress)
+        # From here on the shadow is a read model that is behind, as an old server's might be.
+        progress("indexes", 0, 0)
+        _index(conninfo, tables)
+        connection.execute(
+            f"DELETE FROM {shadow.SCHEMA}.projections",  # noqa: S608 - a name of ours
+        )
+        for model in models:
+            connection.execute(
+                f"INSERT INTO {shadow.SCHEMA}.projections VALUES (%s, %s, %s)",  # noqa: S608
+                [model.name, model.version, position],
+            )
+        position = _near(connection, models, position, progress)
+        position, attempts = _swapped(connection, models, position, progress)
+        shadow.clear(connection)
+    return Rebuilt(
+        position=position,
+        events=counted.events,
+        executions=counted.executions,
+        unreadable=counted.unreadable,
+        seconds=time.monotonic() - started,
+        attempts=attempts,
+    )
+
+
+def _become_the_only_one(connection: Connection[Any]) -> None:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [REBUILD_LOCK]).fetchone()
+    if row is None or not row[0]:
+        raise RebuildRefused("Another rebuild of this ledger runs; wait until it has ended.")
+    # Its parent is dead, or we would not hold the lock.
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE application_name = %s AND datname = current_database()",
+        [WORKER],
+    )
+
+
+def _check(connection: Connection[Any], models: Sequence[ReadModel]) -> None:
+    for model in models:
+        for table, row in model.tables.items():
+            if not shadow.exists(connection, table):
+                raise RebuildRefused(
+                    f"The table read.{table} is not there: stop the server, so that this "
+                    "Cronledger can bring the schema up to date, and try again."
+                )
+            if list(shadow.column_types(connection, table)) != list(row.__struct_fields__):
+                raise RebuildRefused(
+                    f"The columns of read.{table} are not those that this Cronledger writes; "
+                    "restore the table, or upgrade."
+                )
+
+
+def _index(conninfo: str, tables: Sequence[str]) -> None:
+    """Make the indexes of several tables at once; they are what takes the second half."""
+
+    def one(table: str) -> None:
+        with psycopg.connect(conninfo, autocommit=True, application_name=WORKER) as connection:
+            shadow.index(connection, table)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(one, tables))
+
+
+def _head(connection: Connection[Any]) -> int:
+    row = connection.execute("SELECT coalesce(max(position), 0) FROM ledger.events").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _near(
+    connection: Connection[Any], models: Sequence[ReadModel], position: int, progress: Progress
+) -> int:
+    """Bring the shadow up to what was written meanwhile, without any lock; return how far."""
+    while (head := _head(connection)) - position > _NEAR:
+        progress("catching up", position, head)
+        following = min(head, position + _ROUND)
+        with connection.transaction():
+            _bring(connection, models, position, following)
+        position = following
+    return position
+
+
+def _bring(connection: Connection[Any], models: Sequence[ReadModel], after: int, upto: int) -> None:
+    """Write into the shadow what changed between two positions, as the appender would have."""
+    if upto == after:
+        return
+    with RawCursor(connection) as cursor:
+        found = cursor.execute(sql.named("read_changed").encode(), [after, upto])
+        changed = changes.changes((ChangedEvent(*row) for row in found), after)
+        for model in models:
+            parameters = [part.decode() for part in model.parameters(changed, upto)]
+            cursor.execute(shadow.elsewhere(model.statement).encode(), parameters)
+
+
+def _swapped(
+    connection: Connection[Any], models: Sequence[ReadModel], position: int, progress: Progress
+) -> tuple[int, int]:
+    """Put the shadow in place; return up to which position, and after how many attempts.
+
+    While we wait for a reader to end, other readers wait behind us, and writers for the append
+    lock: so we wait for a moment only, let everybody pass, and try again.
+    """
+    attempts = 0
+    while True:
+        attempts += 1
+        with contextlib.suppress(errors.LockNotAvailable, errors.DeadlockDetected):
+            return _swap(connection, models, position), attempts
+        progress("waiting for readers", attempts, 0)
+        time.sleep(_PAUSE_SECONDS * (1 + random.random()))  # noqa: S311 - only to be out of step
+        position = _near(connection, models, position, progress)
+
+
+def _swap(connection: Connection[Any], models: Sequence[ReadModel], position: int) -> int:
+    tables = [table for model in models for table in model.tables]
+    with connection.transaction():
+        with _lock_timeout(connection, 10):
+            shadow.hold_off_vacuum(connection, tables)
+            # From here on nobody records.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [APPEND_LOCK])
+        head = _head(connection)
+        if head - position > _ROUND:
+            raise errors.LockNotAvailable  # we waited long for the lock: once more without it
+        _bring(connection, models, position, head)
+        with _lock_timeout(connection, _READERS_SECONDS):
+            shadow.swap(connection, tables)
+        for model in models:
+            connection.execute(
+                "INSERT INTO read.projections VALUES (%s, %s, %s)"
+                " ON CONFLICT (name, version) DO UPDATE SET position = excluded.position",
+                [model.name, model.version, head],
+            )
+    # At this point everybody reads the new tables.
+    return head
+
+
+@contextlib.contextmanager
+def _lock_timeout(connection: Connection[Any], seconds: float) -> Iterator[None]:
+    connection.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+    yield
+    connection.execute("SET LOCAL lock_timeout = 0")

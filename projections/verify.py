@@ -1,0 +1,158 @@
+"""The proof: everything that the ledger says of itself, checked over the whole log.
+
+All is read in one snapshot, so that a server may go on meanwhile. The chain is followed in order of
+position by one process (verify_chain.py), the streams in order of their ids by another
+(verify_streams.py), and what stands beside the log is compared by statements (sql/verify_*.sql).
+What it cannot see: whoever may change everything can also compute all hashes anew, up to the head
+that was remembered outside the database.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from projections import shadow, sql
+from projections.findings import Findings
+from projections.read_models import ReadModel
+from projections.verify_bodies import Erased, erased
+from projections.verify_chain import check_chain
+from projections.verify_rows import KIND
+from projections.verify_streams import check_streams
+from projections.workers import Progress, Told, together
+from store.witness import Sighting
+
+_SESSION: Final = "-c timezone=UTC -c statement_timeout=0 -c work_mem=64MB"
+# Each returns rows of subject and detail; the name of a finding's kind, and its statement.
+STATEMENTS: Final = {
+    "retry": "verify_retries",
+    "configuration": "verify_configurations",
+    "queue": "verify_pending",
+    "lease": "verify_leases",
+    "idempotency": "verify_idempotency",
+    "expected job": "verify_expected_jobs",
+}
+
+
+class Verified(Struct, frozen=True):
+    """What verify saw, and what it found."""
+
+    position: int
+    findings: Findings
+    witness_position: int | None
+    seconds: float
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings.counts
+
+
+def verify(
+    conninfo: str, models: Sequence[ReadModel], witness: Path, progress: Progress
+) -> Verified:
+    """Check a whole ledger; `witness` is the file in the home that remembers its head.
+
+    Raises psycopg's errors.
+    """
+    started = time.monotonic()
+    conninfo = make_conninfo(conninfo, options=_SESSION, application_name="cronledger verify")
+    found = Findings()
+    # Before the snapshot: what was seen by then must be in it.
+    seen = _sighting(witness, found)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        tables = [table for model in models for table in model.tables]
+        tables = [table for table in tables if shadow.exists(connection, table)]
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        # Before the snapshot: a table that a rebuild swaps in after it would look empty.
+        for table in tables:
+            connection.execute(
+                SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(Identifier(shadow.READ, table))
+            )
+        ((ledger_id, snapshot, head),) = connection.execute(
+            "SELECT (SELECT ledger_id FROM ledger.identity), pg_export_snapshot(),"
+            " coalesce(max(position), 0) FROM ledger.events"
+        ).fetchall()
+        if seen is not None and seen.ledger_id != ledger_id:
+            found.add("witness", witness, f"remembers another ledger, {seen.ledger_id}")
+            seen = None
+        _check_positions(connection, models, head, found)
+        told = Told(progress, "checking", 2 * head)
+        for more in together(
+            [
+                (_check_chain, (conninfo, snapshot, ledger_id, seen)),
+                (check_streams, (conninfo, snapshot, models)),
+            ],
+            told.add,
+            events=head,
+        ):
+            found.join(more)
+        _check_beside(connection, models, found, progress)
+    return Verified(
+        position=head,
+        findings=found,
+        witness_position=seen.position if seen else None,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _sighting(witness: Path, found: Findings) -> Sighting | None:
+    try:
+        return msgspec.json.decode(witness.read_bytes(), type=Sighting)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError:
+        found.add("witness", witness, "cannot be read")
+        return None
+
+
+def _check_chain(
+    conninfo: str, snapshot: str, ledger_id: UUID, seen: Sighting | None, tell: Any
+) -> Findings:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        return check_chain(connection, ledger_id, seen, tell)
+
+
+def _check_positions(
+    connection: Connection[Any], models: Sequence[ReadModel], head: int, found: Findings
+) -> None:
+    rows = connection.execute("SELECT name, version, position FROM read.projections")
+    positions = {(name, version): position for name, version, position in rows}
+    for model in models:
+        at = positions.get((model.name, model.version))
+        if at != head:
+            stands = "has no position" if at is None else f"stands at position {at}"
+            found.add(KIND, f"{model.name} {model.version}", f"{stands}, and the log at {head}")
+
+
+def _check_beside(
+    connection: Connection[Any],
+    models: Sequence[ReadModel],
+    found: Findings,
+    progress: Progress,
+) -> None:
+    """Compare what stands beside the log with the read model, which was compared with the log."""
+    gone = erased(connection)
+    if not all(shadow.exists(connection, table) for model in models for table in model.tables):
+        return
+    for kind, name in STATEMENTS.items():
+        progress(f"checking {kind}", 0, 0)
+        for subject, detail in connection.execute(sql.named(name).encode()):
+            if kind == "configuration" and _is_erased(subject, detail, gone):
+                found.erased += 1
+            else:
+                found.add(kind, subject, detail)
+
+
+def _is_erased(digest: str, detail: str, gone: Erased) -> bool:
+    return "missing" in detail and bytes.fromhex(digest) in gone.configurations

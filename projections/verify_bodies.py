@@ -1,0 +1,181 @@
+"""Output and messages against the digests that events hold of them, stream by stream."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import Connection
+
+from domain.events import BodyDigest, Ending, StreamDigest
+from projections.findings import Findings
+from store import copying, output
+from store.copying import Sorted, columns, number
+
+PREVIEW_BYTES: Final = 4096
+_COPY: Final = "COPY (SELECT {} ORDER BY {}) TO STDOUT (FORMAT BINARY)"
+OUTPUTS: Final = _COPY.format(
+    "execution_id, stream, salt, next_offset, kept_bytes, omitted_from, omitted_to, preview"
+    " FROM store.outputs",
+    "execution_id, stream",
+)
+CHUNKS: Final = _COPY.format(
+    "execution_id, stream, start_offset, bytes FROM store.output_chunks",
+    "execution_id, stream, start_offset",
+)
+MESSAGES: Final = _COPY.format(
+    "execution_id, version, salt, body FROM store.messages", "execution_id, version"
+)
+_NAMES: Final = {number: name for name, number in output.STREAMS.items()}
+
+
+class Erased(Struct, frozen=True):
+    """What was erased on purpose, by the facts that were recorded of it.
+
+    Configurations by digest; output and messages by execution.
+    """
+
+    configurations: frozenset[bytes] = frozenset()
+    executions: frozenset[UUID] = frozenset()
+
+
+def erased(_connection: Connection[Any]) -> Erased:
+    """Return what was erased: nothing, as long as nothing can be."""
+    return Erased()
+
+
+class Bodies:
+    """What is stored beside the events, read in step with the streams that name it."""
+
+    def __init__(
+        self, outputs: Connection[Any], chunks: Connection[Any], messages: Connection[Any]
+    ) -> None:
+        self._outputs = Sorted(copying.rows(outputs, OUTPUTS), 2)
+        self._chunks = Sorted(copying.rows(chunks, CHUNKS), 2)
+        self._messages = Sorted(copying.rows(messages, MESSAGES), 2)
+        self.erased = Erased()
+
+    def check(
+        self,
+        found: Findings,
+        execution_id: UUID,
+        endings: Iterable[Ending],
+        messages: dict[int, BodyDigest],
+    ) -> None:
+        """Compare what is stored for one execution with what its events say of it."""
+        key = execution_id.bytes
+        self._orphans(found, (key,))
+        if messages or self._is_next(self._messages, key):
+            self._check_messages(found, execution_id, messages)
+        endings = list(endings)
+        if endings or self._is_next(self._outputs, key) or self._is_next(self._chunks, key):
+            for stream_number, name in _NAMES.items():
+                claims: list[StreamDigest] = [getattr(ending, name) for ending in endings]
+                self._check_output(found, execution_id, stream_number, claims)
+
+    def rest(self, found: Findings) -> None:
+        """Note what belongs to no stream at all."""
+        self._orphans(found, (b"\xff" * 17,))
+
+    def _orphans(self, found: Findings, key: tuple[bytes, ...]) -> None:
+        for what, rows in (
+            ("output", self._outputs),
+            ("output", self._chunks),
+            ("message", self._messages),
+        ):
+            for row in rows.before(key):
+                one = UUID(bytes=columns(row, 1)[0])
+                found.add(what, one, "is stored for an execution that does not exist")
+
+    @staticmethod
+    def _is_next(rows: Sorted, key: bytes) -> bool:
+        return rows.key is not None and rows.key[0] == key
+
+    def _check_messages(
+        self, found: Findings, execution_id: UUID, messages: dict[int, BodyDigest]
+    ) -> None:
+        told = dict(messages)
+        for row in self._messages.at((execution_id.bytes,)):
+            _, version, salt, body = columns(row)
+            said = told.pop(number(version) or 0, None)
+            digest = hashlib.sha256((salt or b"") + (body or b"")).hexdigest()
+            if said is None:
+                found.add("message", execution_id, f"of event {number(version)}: none is named")
+            elif (said.bytes, said.sha256) != (len(body or b""), digest):
+                found.add("message", execution_id, "is not what its event says")
+        for version_ in told:
+            if execution_id in self.erased.executions:
+                found.erased += 1
+            else:
+                found.add("message", execution_id, f"of event {version_} is missing")
+
+    def _check_output(
+        self, found: Findings, execution_id: UUID, number_: int, claims: Iterable[StreamDigest]
+    ) -> None:
+        key = (execution_id.bytes, number_.to_bytes(2, "big"))
+        stored = next(self._outputs.at(key), None)
+        chunks = self._chunks.at(key)
+        told = sorted((c for c in claims if c.kept_bytes), key=lambda claim: claim.kept_bytes)
+        where = f"{execution_id} {_NAMES[number_]}"
+        if stored is None:
+            if next(chunks, None) is not None:
+                found.add("output", where, "has chunks, and no row that they belong to")
+            elif told and execution_id in self.erased.executions:
+                found.erased += 1
+            elif told:
+                found.add("output", where, f"{told[-1].kept_bytes} bytes of it are missing")
+            for _ in chunks:
+                pass  # said once is enough
+            return
+        if told and execution_id in self.erased.executions and self._chunks.key != key:
+            found.erased += 1
+            return
+        for wrong in _wrong_output(columns(stored), chunks, told, number_):
+            found.add("output", where, wrong)
+
+
+def _wrong_output(
+    stored: list[bytes | None],
+    chunks: Iterable[memoryview],
+    claims: list[StreamDigest],
+    number_: int,
+) -> Iterator[str]:
+    """Return what is wrong with one output stream, read chunk by chunk."""
+    _, _, salt, *numbers, preview = stored
+    next_offset, kept_bytes, omitted_from, omitted_to = map(number, numbers)
+    hashed = hashlib.sha256(salt or b"")
+    offset = kept = 0
+    ends = b""
+    for chunk in chunks:
+        _, _, at, found = columns(chunk)
+        start, data = number(at) or 0, found or b""
+        if start == omitted_to and offset == omitted_from:
+            offset = start
+        if start != offset:
+            yield f"a chunk begins at {start}, not at {offset}"
+            offset = start
+        while claims and claims[0].kept_bytes <= kept + len(data):
+            claim = claims.pop(0)
+            sealed = hashed.copy()
+            sealed.update(data[: claim.kept_bytes - kept])
+            if sealed.hexdigest() != claim.kept_sha256:
+                yield f"its first {claim.kept_bytes} kept bytes are not those that its event names"
+        hashed.update(data)
+        offset, kept = offset + len(data), kept + len(data)
+        ends = _ends(ends, data, number_)
+    if claims:
+        yield f"{claims[-1].kept_bytes} bytes were kept, and {kept} are there"
+    if omitted_to is not None:
+        offset = max(offset, omitted_to)
+    if (next_offset, kept_bytes) != (offset, kept):
+        yield f"should end at {offset} with {kept} kept bytes, not at {next_offset}, {kept_bytes}"
+    if (preview or b"") != ends:
+        yield "its preview is another text"
+
+
+def _ends(ends: bytes, data: bytes, number_: int) -> bytes:
+    """Return the beginning of stdout, or the end of stderr, as previews keep it."""
+    if number_ == output.STREAMS["stdout"]:
+        return ends if len(ends) >= PREVIEW_BYTES else (ends + data)[:PREVIEW_BYTES]
+    return (ends + data)[-PREVIEW_BYTES:]

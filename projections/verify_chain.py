@@ -1,0 +1,104 @@
+"""The log in order of position: no hole, no event edited, moved, removed or put in between.
+
+Each event's leaf hash covers all its columns and the leaf hash of the position before, so that a
+change behind the ledger's back shows unless all hashes after it are computed anew; and then the
+head that was remembered outside the database does not fit any more.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg import Connection
+
+from projections.findings import Findings
+from store import chain, copying
+from store.log_streams import time, uuid
+from store.witness import Sighting
+
+_COPY: Final = """
+COPY (
+    SELECT position, commit_number, occurred_at, recorded_at, ledger_id, stream_id, command_id,
+           correlation_id, version, schema_version, leaf_hash, type, actor, payload
+    FROM ledger.events ORDER BY position
+) TO STDOUT (FORMAT BINARY)"""
+_row: Final = struct.Struct(">2x4xq4xq4xq4xq4x16s4x16s4x16s4x16s4xi4xh4x32s")
+_hashed: Final = struct.Struct(">QQqq16s16s16s16sIH")
+_FIXED: Final = _row.size
+# The database counts from 2000, the hash from 1970.
+_SINCE_1970: Final = (copying.EPOCH - datetime(1970, 1, 1, tzinfo=UTC)).days * 86_400_000_000
+_TOLD_EVERY: Final = 5000
+
+
+class _Before:
+    """What the event before said."""
+
+    def __init__(self, ledger_id: UUID) -> None:
+        self.position = 0
+        self.commit_number = 0
+        self.recorded_at: int | None = None
+        self.leaf_hash: bytes | None = chain.beginning(ledger_id).leaf_hash
+
+
+def check_chain(
+    connection: Connection[Any],
+    ledger_id: UUID,
+    seen: Sighting | None,
+    tell: Callable[[int], None],
+) -> Findings:
+    """Return what is wrong with positions, commits, times and hashes.
+
+    `seen` is the head that was remembered outside the database before this snapshot was taken.
+    """
+    found = Findings()
+    before, own, told = _Before(ledger_id), ledger_id.bytes, 0
+    for count, data in enumerate(copying.rows(connection, _COPY)):
+        position, commit, occurred, recorded, ledger, stream, command, correlation, *rest = (
+            _row.unpack_from(data)
+        )
+        version, schema, leaf_hash = rest
+        if position != before.position + 1:
+            found.add("position", position, f"follows position {before.position}")
+            before.leaf_hash = None
+        if ledger != own:
+            found.add("ledger", position, f"belongs to the ledger {uuid(ledger)}, not to this one")
+        if before.leaf_hash is not None:
+            fixed = _hashed.pack(
+                *(position % 2**64, commit % 2**64),
+                *(occurred + _SINCE_1970, recorded + _SINCE_1970),
+                *(ledger, stream, command, correlation, version % 2**32, schema % 2**16),
+            )
+            # What is left has the very layout in which it is hashed: each text after its length.
+            text = before.leaf_hash + fixed + data[_FIXED:]
+            if hashlib.sha256(text).digest() != leaf_hash:
+                found.add("leaf hash", position, "is not that of the event and the ones before it")
+        if recorded != before.recorded_at or commit != before.commit_number:
+            _check_commit(found, before, position, commit, recorded)
+        if seen is not None and position == seen.position and leaf_hash != seen.leaf_hash:
+            found.add("witness", position, "is another event than the one that was seen here")
+        before.position, before.commit_number = position, commit
+        before.recorded_at, before.leaf_hash = recorded, leaf_hash
+        if count - told >= _TOLD_EVERY:
+            tell(count - told)
+            told = count
+    if seen is not None and seen.position > before.position:
+        found.add("witness", seen.position, f"was seen, and the log ends at {before.position}")
+    return found
+
+
+def _check_commit(
+    found: Findings, before: _Before, position: int, commit: int, recorded: int
+) -> None:
+    step = commit - before.commit_number
+    if step not in {0, 1} or (before.recorded_at is None and step != 1):
+        found.add("commit", position, f"is of commit {commit}, after commit {before.commit_number}")
+    if before.recorded_at is None:
+        return
+    if recorded < before.recorded_at:
+        at = time(recorded).isoformat()
+        found.add("recorded_at", position, f"{at} is earlier than that of the position before")
+    elif step == 0 and recorded != before.recorded_at:
+        found.add("recorded_at", position, "is another than that of the rest of its commit")

@@ -1,0 +1,186 @@
+"""The read models' rows against the rows that a new fold of the log gives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+from psycopg import Connection
+from psycopg.sql import SQL, Identifier
+
+from projections import shadow
+from projections.findings import SHOWN_MAX, Findings
+from store import copying
+from store.copying import Filling, Sorted, columns, row_packer
+
+KIND: Final = "read model"
+_EXPECTED: Final = "expected_"
+
+
+class Comparison(Protocol):
+    """Compares one table."""
+
+    def expect(self, row: Struct) -> None:
+        """Take a row that the fold gives."""
+        ...
+
+    def finish(self, connection: Connection[Any]) -> None:
+        """Note what is left to note, once the fold has given every row."""
+        ...
+
+
+class InStep:
+    """A table with one row an execution: read beside the fold, in the same order.
+
+    Rows are compared as the bytes that COPY has for them: what is equal need not be understood.
+    """
+
+    def __init__(
+        self,
+        connection: Connection[Any],
+        table: str,
+        types: Mapping[str, str],
+        row: type[Struct],
+        found: Findings,
+    ) -> None:
+        self._table = table
+        self._found = found
+        self._names = row.__struct_fields__
+        self._pack = row_packer([types[name] for name in self._names])
+        listed = ", ".join(f'"{name}"' for name in self._names)
+        self._stored = Sorted(
+            copying.rows(
+                connection,
+                f"COPY (SELECT {listed} FROM {shadow.READ}.{table}"  # noqa: S608 - our names
+                f' ORDER BY "{self._names[0]}") TO STDOUT (FORMAT BINARY)',
+            )
+        )
+        self._differing: dict[Any, Struct] = {}
+
+    def expect(self, row: Struct) -> None:
+        """Compare with the row that is stored under the same key."""
+        one = getattr(row, self._names[0])
+        packed = self._pack(row)
+        key = packed[6:22]
+        stored = self._stored
+        if stored.key is not None and stored.key[0] != key:
+            for extra in stored.before((key,)):
+                self._extra(extra)
+        found = next(stored.at((key,)), None)
+        if found is None:
+            self._found.add(KIND, f"{self._table} {one}", "the row is missing")
+        elif found != packed:
+            self._differs(one, row, columns(found), columns(memoryview(packed)))
+
+    def finish(self, connection: Connection[Any]) -> None:
+        """Note the rows that are left over, and say of the others what is wrong with them."""
+        for extra in self._stored.take():
+            self._extra(extra)
+        query = SQL("SELECT {} FROM {} WHERE {} = %s").format(
+            SQL(", ").join(map(Identifier, self._names)),
+            Identifier(shadow.READ, self._table),
+            Identifier(self._names[0]),
+        )
+        for one, expected in self._differing.items():
+            row = connection.execute(query, [one]).fetchone()
+            for name, stored in zip(self._names, row or (), strict=False):
+                told = getattr(expected, name)
+                shown = stored.hex() if isinstance(stored, bytes) else stored
+                if shown != (list(told) if isinstance(told, tuple) else told):
+                    self._found.add(
+                        KIND, f"{self._table} {one}", f"{name} is {shown!r}, and should be {told!r}"
+                    )
+
+    def _differs(
+        self, one: Any, row: Struct, stored: list[bytes | None], expected: list[bytes | None]
+    ) -> None:
+        if len(self._differing) < SHOWN_MAX:
+            self._differing[one] = row
+            return
+        for name, there, told in zip(self._names, stored, expected, strict=False):
+            if there != told:
+                self._found.add(KIND, f"{self._table} {one}", f"{name} is another")
+
+    def _extra(self, row: memoryview) -> None:
+        (key,) = columns(row, 1)
+        one = copying.uuid_text(key or b"")
+        self._found.add(KIND, f"{self._table} {one}", "the row belongs to no execution")
+
+
+class Aside:
+    """Any other table: what the fold gives is laid into a temporary one, and compared there."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        connection: Connection[Any],
+        table: str,
+        *,
+        types: Mapping[str, str],
+        row: type[Struct],
+        found: Findings,
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._found = found
+        self._names = row.__struct_fields__
+        self._key = shadow.key(connection, table)
+        connection.execute(
+            SQL("CREATE TEMPORARY TABLE {} (LIKE {})").format(
+                Identifier(_EXPECTED + table), Identifier(shadow.READ, table)
+            )
+        )
+        listed = ", ".join(f'"{name}"' for name in self._names)
+        self._filling = Filling(
+            connection, f"COPY pg_temp.{_EXPECTED}{table} ({listed}) FROM STDIN (FORMAT BINARY)"
+        )
+        self._closing = stack.enter_context(ExitStack())
+        self._closing.enter_context(self._filling)
+        self._pack = row_packer([types[name] for name in self._names])
+
+    def expect(self, row: Struct) -> None:
+        """Lay the row aside."""
+        self._filling.write(self._pack(row))
+
+    def finish(self, connection: Connection[Any]) -> None:  # noqa: ARG002 - we have our own
+        """Compare, and say what differs."""
+        self._closing.close()
+        parts = {
+            "stored": Identifier(shadow.READ, self._table),
+            "told": Identifier("pg_temp", _EXPECTED + self._table),
+            "key": SQL(", ").join(map(Identifier, self._key)),
+        }
+        alone = SQL(
+            "SELECT t IS NULL, {key} FROM {stored} AS t FULL JOIN {told} AS e USING ({key})"
+            " WHERE t IS NULL OR e IS NULL"
+        ).format(**parts)
+        for is_missing, *where in self._connection.execute(alone):
+            wrong = "the row is missing" if is_missing else "the row belongs to nothing"
+            self._found.add(KIND, self._subject(where), wrong)
+        for name in self._names:
+            differing = SQL(
+                "SELECT t.{name}, e.{name}, {key} FROM {stored} AS t JOIN {told} AS e USING ({key})"
+                " WHERE t.{name} IS DISTINCT FROM e.{name}"
+            ).format(name=Identifier(name), **parts)
+            for stored, told, *where in self._connection.execute(differing):
+                wrong = f"{name} is {stored!r}, and should be {told!r}"
+                self._found.add(KIND, self._subject(where), wrong)
+
+    def _subject(self, where: Sequence[Any]) -> str:
+        return " ".join([self._table, *map(str, where)])
+
+
+def comparison(
+    stack: ExitStack,
+    connect: Callable[[], Connection[Any]],
+    table: str,
+    row: type[Struct],
+    found: Findings,
+) -> Comparison:
+    """Return what compares one table, over a connection of its own."""
+    connection = connect()
+    types = shadow.column_types(connection, table)
+    keyed: Sequence[str] = shadow.key(connection, table)
+    if list(keyed) == ["id"] and types["id"] == "uuid" and row.__struct_fields__[0] == "id":
+        return InStep(connection, table, types, row, found)
+    return Aside(stack, connection, table, types=types, row=row, found=found)

@@ -1,0 +1,151 @@
+"""The log stream by stream: legal paths, readable payloads, bodies, the read models refolded."""
+
+import gc
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg import Connection
+
+from domain.events import BodyDigest, Ending
+from domain.execution import Execution
+from projections import shadow
+from projections.findings import Findings
+from projections.kinds import KINDS, kind_of
+from projections.read_models import ReadModel, TableRow
+from projections.verify_bodies import Bodies, erased
+from projections.verify_rows import KIND, Comparison, comparison
+from store.log_streams import Range, Stream, decoded, streams
+from store.mapper import UnreadableEvent
+
+_TOLD_EVERY: Final = 2000
+
+
+class Judged(NamedTuple):
+    """What one stream comes to: its last readable state, since when, and the bodies it names."""
+
+    state: Any
+    position: int
+    endings: list[Ending]
+    messages: dict[int, BodyDigest]
+
+
+def check_streams(
+    conninfo: str, snapshot: str, models: Sequence[ReadModel], tell: Callable[[int], None]
+) -> Findings:
+    """Return what is wrong with streams, bodies and read models."""
+    gc.set_threshold(100_000)
+    found = Findings()
+    with ExitStack() as stack:
+
+        def connect() -> Connection[Any]:
+            connection = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            return connection
+
+        asking = connect()
+        bodies = Bodies(connect(), connect(), connect())
+        bodies.erased = erased(asking)
+        refolded = _Refolded(stack, connect, models, found)
+        untold = 0
+        for stream in streams(connect(), Range()):
+            judged = judge(stream, found)
+            if isinstance(judged.state, Execution):
+                bodies.check(found, stream.id, judged.endings, judged.messages)
+                refolded.take(judged.state, judged.position)
+            untold += len(stream.events)
+            if untold >= _TOLD_EVERY:
+                tell(untold)
+                untold = 0
+        bodies.rest(found)
+        refolded.finish(asking)
+    return found
+
+
+class _Refolded:
+    """The read models' rows once more, each compared with the one that stands there."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        connect: Callable[[], Connection[Any]],
+        models: Sequence[ReadModel],
+        found: Findings,
+    ) -> None:
+        self._refolds = [model.refold() for model in models]
+        self._tables: dict[str, Comparison] = {}
+        asking = connect()
+        for model in models:
+            for table, row in model.tables.items():
+                if _is_as_written(asking, table, row.__struct_fields__, found):
+                    self._tables[table] = comparison(stack, connect, table, row, found)
+
+    def take(self, state: Execution, position: int) -> None:
+        """Take one execution in its last state."""
+        for refold in self._refolds:
+            self._expect(refold.take(state, position))
+
+    def finish(self, connection: Connection[Any]) -> None:
+        """Compare what is left."""
+        for refold in self._refolds:
+            self._expect(refold.rest())
+        for one in self._tables.values():
+            one.finish(connection)
+
+    def _expect(self, rows: Iterable[TableRow]) -> None:
+        for table, row in rows:
+            if table in self._tables:
+                self._tables[table].expect(row)
+
+
+def _is_as_written(
+    connection: Connection[Any], table: str, columns: Sequence[str], found: Findings
+) -> bool:
+    if not shadow.exists(connection, table):
+        found.add(KIND, table, "the table is missing")
+        return False
+    there = list(shadow.column_types(connection, table))
+    if sorted(there) != sorted(columns):
+        found.add(KIND, table, f"has the columns {', '.join(there)}")
+        return False
+    return True
+
+
+def judge(stream: Stream, found: Findings) -> Judged:
+    """Follow one stream by the rules of its kind, and note where it leaves them."""
+    one, events = stream
+    name = kind_of(events[0].type)
+    kind = KINDS.get(name)
+    state: Any = None
+    position = last = 0
+    endings: list[Ending] = []
+    messages: dict[int, BodyDigest] = {}
+    if kind is None:
+        found.add("payload", one, f"begins with {events[0].type}: a kind that is not known here")
+    readable = kind is not None
+    for number, event in enumerate(events, 1):
+        if event.version != number and (number == 1 or event.version != events[number - 2][1] + 1):
+            found.add("version", one, f"version {event.version} stands where {number} should be")
+        if event.position <= last:
+            found.add("order", one, f"version {event.version} is at {event.position}, after {last}")
+        last = event.position
+        if kind is None or not readable:
+            continue
+        try:
+            happened = decoded(one, event)
+        except UnreadableEvent as error:
+            found.add("payload", one, f"position {event.position}: {error}")
+            readable = False
+            continue
+        if (complaint := kind.complaint(state, happened)) is not None:
+            found.add("path", one, f"position {event.position}: {complaint}")
+        ending = getattr(happened.event, "ending", None)
+        if ending is not None:
+            endings.append(ending)
+            if ending.message is not None:
+                messages[event.version] = ending.message
+        state = kind.evolve(state, happened)
+        position = event.position
+    return Judged(state, position, endings, messages)

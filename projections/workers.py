@@ -1,0 +1,100 @@
+"""Work over the whole log, shared out to processes: Python computes on one core."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from typing import Any, Final, TypeAlias
+
+# Does a part with these arguments, and a function to tell how many events it has taken.
+Part: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
+# What is done (events), of how many in all, and in which step.
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+# Below that a process costs more than it brings.
+ALONE_MAX: Final = 20_000
+
+
+class WorkerLost(Exception):
+    """A process that did a part of the work was ended from outside; start again."""
+
+
+class Told:
+    """Adds up what the parts have done, and tells of it."""
+
+    def __init__(self, progress: Progress, step: str, total: int) -> None:
+        self._progress = progress
+        self._step = step
+        self._total = total
+        self._done = 0
+
+    def add(self, events: int) -> None:
+        """Count some more events."""
+        self._done += events
+        self._progress(self._step, self._done, self._total)
+
+
+def together(parts: Sequence[Part], tell: Callable[[int], None], *, events: int) -> list[Any]:
+    """Do the parts at once, each in a process of its own, and return what they return.
+
+    For a few `events` here, one after the other. Raises what one of them raised, and `WorkerLost`.
+    """
+    if events <= ALONE_MAX:
+        return [do(*arguments, tell) for do, arguments in parts]
+    context = multiprocessing.get_context("spawn")
+    pipes: list[Pipe] = []
+    workers = []
+    try:
+        for do, arguments in parts:
+            ours, theirs = context.Pipe(duplex=False)
+            worker = context.Process(target=_work, args=(theirs, do, arguments), daemon=True)
+            worker.start()
+            theirs.close()
+            pipes.append(ours)
+            workers.append(worker)
+        return _heard(pipes, tell)
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _heard(pipes: Sequence[Pipe], tell: Callable[[int], None]) -> list[Any]:
+    results: dict[int, Any] = {}
+    while len(results) < len(pipes):
+        ready = wait([pipe for n, pipe in enumerate(pipes) if n not in results])
+        for number, pipe in enumerate(pipes):
+            if pipe not in ready:
+                continue
+            try:
+                kind, said = pipe.recv()
+            except EOFError:
+                raise WorkerLost from None
+            if kind == "events":
+                tell(said)
+            elif kind == "error":
+                raise said
+            else:
+                results[number] = said
+    return [results[number] for number in range(len(pipes))]
+
+
+def _work(pipe: Pipe, do: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too: our parent ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        pipe.send(("result", do(*arguments, lambda events: pipe.send(("events", events)))))
+    except Exception as error:  # noqa: BLE001 - raised again by who hears it
+        pipe.send(("error", error))
+
+
+def _end_with_parent() -> None:
+    """Do not outlive the process that wants the work, even if it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

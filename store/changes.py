@@ -1,0 +1,169 @@
+"""Read models that are behind the log are brought up to it, by what changed since.
+
+Old and new servers may run side by side, each writing its own versions of the read models. So a
+server that hears under the append lock that others have recorded looks whether its versions came
+along, and brings them up to the head before it goes on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg import Connection, pq
+from psycopg_pool import AsyncConnectionPool
+
+from domain.execution import Execution
+from store import mapper, sql
+from store.roundtrip import RoundTrips
+from store.states import KnownEvent, state_after
+
+STATEMENTS: Final = {
+    b"changed": sql.named("read_changed"),
+    b"positions": sql.named("read_positions"),
+}
+# So many events a server folds while it holds the append lock; a rebuild is for more.
+DISTANCE_MAX: Final = 5000
+EXECUTIONS: Final = "execution."
+# One row at least, in one snapshot.
+_STAND: Final = """
+SELECT p.name, p.version, p.position, log.head
+FROM (SELECT coalesce(max(position), 0) AS head FROM ledger.events) AS log
+LEFT JOIN read.projections p ON true"""
+
+# How far each version of each read model has come, by name and version.
+Positions: TypeAlias = Mapping[tuple[str, int], int]
+
+
+class Change(Struct, frozen=True):
+    """What became of one execution: before it, after it, and at which position last."""
+
+    before: Execution | None
+    after: Execution
+    position: int
+
+
+class Projection(Protocol):
+    """A read model that is written in the transaction of the events."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Which version of it this is."""
+        ...
+
+    @property
+    def statement(self) -> str:
+        """What writes it."""
+        ...
+
+    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+        """Return the statement's parameters for what a batch changed; `position` is the head."""
+        ...
+
+
+class FarBehind(Exception):
+    """A read model is missing, or too far behind to be brought up while everybody waits."""
+
+    def __init__(self, one: Projection, position: int | None, head: int) -> None:
+        at = "is not there" if position is None else f"stands at position {position}"
+        super().__init__(
+            f"The read model {one.name}, version {one.version}, {at}, and the log at {head}: "
+            "run `cronledger rebuild`."
+        )
+
+
+class ChangedEvent(KnownEvent, frozen=True):
+    """An event with its position."""
+
+    position: int
+
+
+def changes(events: Iterable[ChangedEvent], after: int) -> list[Change]:
+    """Return what became of each execution after the position `after`.
+
+    `events` are whole histories. Of a stream that cannot be read to its end, what can be read
+    counts; streams of other kinds are passed by.
+    """
+    streams: dict[UUID, list[ChangedEvent]] = {}
+    for event in events:
+        streams.setdefault(event.stream_id, []).append(event)
+    found = []
+    for history in streams.values():
+        history.sort(key=lambda event: event.version)
+        if history[0].type.startswith(EXECUTIONS):
+            change = _change(history, after)
+            if change is not None:
+                found.append(change)
+    return found
+
+
+def _change(history: list[ChangedEvent], after: int) -> Change | None:
+    before: Execution | None = None
+    state: Execution | None = None
+    position = 0
+    for event in history:
+        following = state_after(state, event)
+        if isinstance(following, mapper.UnreadableEvent):
+            break
+        if event.position <= after:
+            before = following
+        state, position = following, event.position
+    return Change(before, state, position) if state is not None and position > after else None
+
+
+def behind(
+    projections: Iterable[Projection], positions: Positions, head: int
+) -> list[tuple[Projection, int]]:
+    """Return the read models that are behind the head, and where they stand.
+
+    Raises `FarBehind`.
+    """
+    found = []
+    for one in projections:
+        position = positions.get((one.name, one.version))
+        if position is None or position < head - DISTANCE_MAX:
+            raise FarBehind(one, position, head)
+        if position < head:
+            found.append((one, position))
+    return found
+
+
+async def catch_up(
+    trips: RoundTrips, projections: Mapping[bytes, Projection], positions: Positions, head: int
+) -> bool:
+    """Bring read models up to the head, under the append lock; tell whether one was behind.
+
+    `projections` are named as their statements are on the connection. Raises `FarBehind`.
+    """
+    late = behind(projections.values(), positions, head)
+    for name, one in projections.items():
+        for position in (at for other, at in late if other is one):
+            between = (str(position).encode(), str(head).encode())
+            trips.send(b"changed", between, result_format=pq.Format.BINARY)
+            *_, found = await trips.answers()
+            changed = changes(trips.rows(found, ChangedEvent), position)
+            trips.send(name, one.parameters(changed, head))
+    return bool(late)
+
+
+async def are_behind(pool: AsyncConnectionPool[Any], projections: Iterable[Projection]) -> bool:
+    """Tell whether one of the read models is behind the log. Raises `FarBehind`."""
+    async with pool.connection() as connection:
+        rows = await (await connection.execute(_STAND)).fetchall()
+    return bool(behind(projections, *_stand(rows)))
+
+
+def stand(connection: Connection[Any]) -> tuple[Positions, int]:
+    """Return how far each version of each read model has come, and the log."""
+    return _stand(connection.execute(_STAND).fetchall())
+
+
+def _stand(rows: Iterable[tuple[str | None, int, int, int]]) -> tuple[Positions, int]:
+    rows = list(rows)
+    positions = {(name, version): at for name, version, at, _ in rows if name is not None}
+    return positions, rows[0][3]
