@@ -22,6 +22,8 @@ from msgspec import Struct
 
 from domain.execution import Execution
 from projections.executions import Executions
+from projections.statistics import Statistics
+from projections.totals import Totals
 from store.changes import Change
 
 # The name of a table, and one of its rows.
@@ -85,4 +87,4 @@ class ReadModel(Protocol):
         ...
 
 
-READ_MODELS: Final[tuple[ReadModel, ...]] = (Executions(),)
+READ_MODELS: Final[tuple[ReadModel, ...]] = (Executions(), Totals(), Statistics())
