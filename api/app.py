@@ -25,6 +25,7 @@ from api.routes import agents, creation, executions, logs, operations, overview
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
+from projections.lists import Lists
 from projections.read_models import READ_MODELS
 from projections.views import Views
 from store import database
@@ -62,6 +63,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         keys=keys,
         pool=pool,
         views=views,
+        lists=Lists(conninfo),
         configurations=Configurations(pool),
         appender=appender,
         authenticator=Authenticator(pool),
@@ -98,6 +100,7 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
         await ledger.appender.stop()
         await housekeeper.remember_head()
         await ledger.views.close()
+        await ledger.lists.close()
         await ledger.pool.close()
 
 

@@ -42,7 +42,7 @@ async def list_executions(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     asked = parameters.list_query(request)
-    page = await queries.page(ledger.pool, asked.chosen, limit=asked.limit, offset=asked.offset)
+    page = await ledger.lists.page(asked.chosen, limit=asked.limit, offset=asked.offset)
     now = wire.now()
     cursor = parameters.cursor(asked.chosen, page.rows[-1].row.id) if page.has_more else None
     pagination = wire.Pagination(
