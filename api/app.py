@@ -21,7 +21,7 @@ from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
-from api.routes import agents, creation, executions, logs, operations, overview
+from api.routes import agents, creation, executions, logs, operations, overview, statistics
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
@@ -37,6 +37,7 @@ HANDLERS: Final = (
     *executions.HANDLERS,
     *creation.HANDLERS,
     *overview.HANDLERS,
+    *statistics.HANDLERS,
     *agents.HANDLERS,
     *logs.HANDLERS,
     *operations.HANDLERS,

@@ -44,7 +44,9 @@ async def list_executions(request: Req) -> ASGIApp:
     asked = parameters.list_query(request)
     page = await ledger.lists.page(asked.chosen, limit=asked.limit, offset=asked.offset)
     now = wire.now()
-    cursor = parameters.cursor(asked.chosen, page.rows[-1].row.id) if page.has_more else None
+    cursor = None
+    if page.has_more:
+        cursor = parameters.cursor(ledger.keys, asked.chosen, page.rows[-1].row.id)
     pagination = wire.Pagination(
         limit=asked.limit,
         offset=asked.offset,

@@ -1,7 +1,7 @@
-"""Totals and statistics once more, counted plainly from rows of executions; compared with theirs."""
+"""Totals and statistics once more, counted plainly from rows of executions."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,6 +12,13 @@ STATISTICS: Final = {
     "statistics_days_1": "%Y-%m-%d",
     "statistics_ever_1": "",
 }
+
+
+def wrong(executions: list[Row], read: Callable[[str], list[Row]]) -> Iterator[str]:
+    """Where what was counted ahead is not what the executions are; `read` asks the database."""
+    yield from wrong_totals(executions, read("TABLE read.totals_1"))
+    for table in STATISTICS:
+        yield from wrong_statistics(table, executions, read(f"TABLE read.{table}"))
 
 
 def wrong_totals(executions: Iterable[Row], rows: Iterable[Row]) -> Iterator[str]:

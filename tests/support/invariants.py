@@ -221,12 +221,7 @@ def _compare(
 
 
 def _counted(seen: Snapshot) -> Iterator[str]:
-    executions = list(seen.expected.values())
-    yield from counted.wrong_totals(executions, seen.rows("SELECT * FROM read.totals_1"))
-    for table in counted.STATISTICS:
-        yield from counted.wrong_statistics(
-            table, executions, seen.rows(f"SELECT * FROM read.{table}")
-        )
+    yield from counted.wrong(list(seen.expected.values()), seen.rows)
 
 
 def _queue(seen: Snapshot) -> Iterator[str]:
