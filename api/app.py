@@ -5,7 +5,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -30,6 +30,7 @@ from projections.read_models import READ_MODELS
 from projections.views import Views
 from store import database
 from store.appender import Appender
+from store.changes import Projection
 from store.configurations import Configurations
 from store.keys import Keys
 
@@ -44,7 +45,13 @@ HANDLERS: Final = (
 )
 
 
-def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys) -> Ledger:
+def create_ledger(
+    settings: Settings,
+    conninfo: str,
+    ledger_id: UUID,
+    keys: Keys,
+    read_models: Sequence[Projection] = READ_MODELS,
+) -> Ledger:
     """Put a ledger together; nothing is connected yet."""
     waiting = Waiting()
     pool = database.pool(conninfo, size=settings.pool_size)
@@ -52,7 +59,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     appender = Appender(
         conninfo,
         ledger_id,
-        READ_MODELS,
+        read_models,
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,

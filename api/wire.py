@@ -158,7 +158,7 @@ class ExecutionDetail(Execution):
 class Pagination(Struct):
     """Where a page stands.
 
-    `total` is exact, unless `from` or `to` is given and more than 10,000 match: then it is 10,000,
+    `total` is exact, unless `from` or `to` is given and more than 2,000 match: then it is 2,000,
     and `total_is_exact` is false.
     """
 

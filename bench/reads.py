@@ -24,14 +24,15 @@ from typing import Final, TypeAlias
 import psycopg
 import uvloop
 
-import api.app
 from bench import append
-from bench.measure import interleave, machine, report
+from bench.measure import Contender, interleave, machine, report
 from bench.seed import job_id, seed
 from projections.executions import Executions
 from projections.lists import Lists
 from projections.queries import Filter
+from projections.read_models import READ_MODELS
 from store import database
+from store.changes import Projection
 from store.embedded import EmbeddedServer
 from store.keys import Keys, new_secret
 
@@ -144,22 +145,21 @@ def _measure_appends(
     server: EmbeddedServer, home: Path, keys: Keys, args: argparse.Namespace
 ) -> None:
     """Compare lifecycles a second with all read models and with that of executions alone."""
-    all_of_them, contenders = api.app.READ_MODELS, {}
-    running = []
-    for name, models in (("all", all_of_them), ("executions alone", (Executions(),))):
+    contenders: dict[str, Contender] = {}
+    running: list[append.Ours] = []
+    alone: tuple[Projection, ...] = (Executions(),)
+    for name, models in (("all", READ_MODELS), ("executions alone", alone)):
         database_name = f"append_{len(running)}"
         database.create_database(server.conninfo(), database_name)
         owner = server.conninfo(database_name)
         ledger_id = database.migrate(owner, keys, password="bench")
-        if models is not all_of_them:
+        if models is alone:
             with psycopg.connect(owner, autocommit=True) as connection:
                 connection.execute(_WITHOUT.encode())
-        api.app.READ_MODELS = models
         conninfo = database.server_conninfo(owner, password="bench")
-        ours = append.Ours(home, conninfo, keys, ledger_id, clients=64)
+        ours = append.Ours(home, conninfo, keys, ledger_id, 64, models)
         running.append(ours)
         contenders[name] = ours.lifecycles
-    api.app.READ_MODELS = all_of_them
     try:
         rates = interleave(contenders, rounds=args.rounds, seconds=args.seconds)
         report(rates, unit="lifecycles", ours="all")

@@ -21,7 +21,7 @@ from projections.queries import Filter, Page, View
 from store.roundtrip import RoundTrips, text_array
 
 # A range is counted no further than that; filters without one have counters.
-COUNT_MAX: Final = 10_000
+COUNT_MAX: Final = 2000
 # From there on the total is asked first, and the page cut from the nearer end.
 DEEP: Final = 1000
 _LOWEST: Final = UUID(int=0)
