@@ -48,7 +48,7 @@ BARE = "bare psycopg, batches (upper bound)"
 class Ours:
     """The appender with as many clients as asked for, on an event loop of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a ledger needs
         self,
         home: Path,
         conninfo: str,
