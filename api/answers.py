@@ -42,7 +42,7 @@ class Answered(Struct, frozen=True):
         """Send it, smaller if the client asks for that, and count it."""
         counts[self.status] += 1
         content, more = self.content, self.headers or {}
-        if scope["method"] == "GET" and compression.is_worth_it(content, self.media_type):
+        if scope.get("method") == "GET" and compression.is_worth_it(content, self.media_type):
             content, more = await _coded(content, more, scope)
         headers = []
         if self.media_type is not None:
