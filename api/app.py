@@ -50,16 +50,16 @@ def create_ledger(
     conninfo: str,
     ledger_id: UUID,
     keys: Keys,
-    read_models: Sequence[Projection] = READ_MODELS,
+    read_models: Sequence[Projection] | None = None,
 ) -> Ledger:
-    """Put a ledger together; nothing is connected yet."""
+    """Put a ledger together; nothing is connected yet. It writes all read models, or those."""
     waiting = Waiting()
     pool = database.pool(conninfo, size=settings.pool_size)
     views = Views(conninfo)
     appender = Appender(
         conninfo,
         ledger_id,
-        read_models,
+        READ_MODELS if read_models is None else read_models,
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,
