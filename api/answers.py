@@ -10,6 +10,8 @@ import msgspec
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
+from api import compression
+
 _log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
@@ -36,17 +38,39 @@ class Answered(Struct, frozen=True):
     media_type: str | None = JSON
     headers: Mapping[str, str] | None = None
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send it, and count it."""
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send it, smaller if the client asks for that, and count it."""
         counts[self.status] += 1
+        content, more = self.content, self.headers or {}
+        if scope.get("method") == "GET" and compression.is_worth_it(content, self.media_type):
+            content, more = await _coded(content, more, scope)
         headers = []
         if self.media_type is not None:
             headers.append((b"content-type", self.media_type.encode("latin-1")))
-            headers.append((b"content-length", b"%d" % len(self.content)))
-        for name, value in (self.headers or {}).items():
+            headers.append((b"content-length", b"%d" % len(content)))
+        for name, value in more.items():
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.content, "more_body": False})
+        await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+async def _coded(
+    content: bytes, headers: Mapping[str, str], scope: Scope
+) -> tuple[bytes, dict[str, str]]:
+    """Return an answer and its headers in the coding that the client likes best."""
+    changed = dict(headers)
+    if "Content-Encoding" in changed:
+        return content, changed
+    vary = changed.get("Vary")
+    changed["Vary"] = f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"
+    coding = compression.chosen(scope["headers"])
+    if coding is None:
+        return content, changed
+    changed["Content-Encoding"] = coding
+    if "ETag" in changed:
+        # Another representation has another tag.
+        changed["ETag"] = f'{changed["ETag"][:-1]}-{coding}"'
+    return await compression.compressed(content, coding), changed
 
 
 class Streamed(Struct, frozen=True):
@@ -115,6 +139,11 @@ def json(body: object, status: int = 200, headers: Mapping[str, str] | None = No
     """Return `body`, a wire struct or bytes that are JSON already, as an answer."""
     content = body if isinstance(body, bytes) else _encoder.encode(body)
     return Answered(content, status, headers=headers)
+
+
+def not_modified(tag: str) -> Answered:
+    """Return an answer to a client that has what `tag` names already."""
+    return Answered(b"", 304, None, {"ETag": tag, "Vary": "Accept-Encoding"})
 
 
 def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> Answered:

@@ -5,7 +5,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -21,14 +21,16 @@ from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
-from api.routes import agents, creation, executions, logs, operations, overview
+from api.routes import agents, creation, executions, logs, operations, overview, statistics
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
+from projections.lists import Lists
 from projections.read_models import READ_MODELS
 from projections.views import Views
 from store import database
 from store.appender import Appender
+from store.changes import Projection
 from store.configurations import Configurations
 from store.keys import Keys
 
@@ -36,21 +38,28 @@ HANDLERS: Final = (
     *executions.HANDLERS,
     *creation.HANDLERS,
     *overview.HANDLERS,
+    *statistics.HANDLERS,
     *agents.HANDLERS,
     *logs.HANDLERS,
     *operations.HANDLERS,
 )
 
 
-def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys) -> Ledger:
-    """Put a ledger together; nothing is connected yet."""
+def create_ledger(
+    settings: Settings,
+    conninfo: str,
+    ledger_id: UUID,
+    keys: Keys,
+    read_models: Sequence[Projection] | None = None,
+) -> Ledger:
+    """Put a ledger together; nothing is connected yet. It writes all read models, or those."""
     waiting = Waiting()
     pool = database.pool(conninfo, size=settings.pool_size)
     views = Views(conninfo)
     appender = Appender(
         conninfo,
         ledger_id,
-        READ_MODELS,
+        READ_MODELS if read_models is None else read_models,
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,
@@ -63,6 +72,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         keys=keys,
         pool=pool,
         views=views,
+        lists=Lists(conninfo),
         configurations=Configurations(pool),
         appender=appender,
         authenticator=Authenticator(pool),
@@ -99,6 +109,7 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
         await ledger.appender.stop()
         await housekeeper.remember_head()
         await ledger.views.close()
+        await ledger.lists.close()
         await ledger.pool.close()
 
 

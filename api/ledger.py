@@ -22,6 +22,7 @@ from domain.errors import LeaseLost
 from domain.events import Ending
 from domain.execution import Execution, fold
 from projections import executions, queries
+from projections.lists import Lists
 from projections.queries import View
 from projections.views import Views
 from store import configurations, history, leases, output
@@ -40,6 +41,7 @@ class Ledger(Struct, frozen=True):
     keys: Keys
     pool: AsyncConnectionPool[Any]
     views: Views
+    lists: Lists
     configurations: Configurations
     appender: Appender
     authenticator: Authenticator

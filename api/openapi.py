@@ -6,10 +6,15 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, executions, operations
+from api.described import agents, executions, operations, statistics
 from api.described.operation import Operation
 
-OPERATIONS: Final = (*executions.OPERATIONS, *agents.OPERATIONS, *operations.OPERATIONS)
+OPERATIONS: Final = (
+    *executions.OPERATIONS,
+    *statistics.OPERATIONS,
+    *agents.OPERATIONS,
+    *operations.OPERATIONS,
+)
 
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"

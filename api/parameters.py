@@ -4,7 +4,7 @@ A mistyped filter must not list everything, so that an unknown or repeated param
 and a number is digits, not something that could be turned into one.
 """
 
-import hashlib
+import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -34,6 +34,7 @@ LIMIT_MAX: Final = 100
 REPEATED_MAX: Final = 10
 _KEY_MAX: Final = 255
 _VALUES_MAX: Final = 100
+_MARK_LENGTH: Final = 24
 
 _T = TypeVar("_T")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
@@ -271,42 +272,45 @@ def list_query(request: Request[Any, Any, Any]) -> ListQuery:
     if "cursor" in values and "offset" in values:
         raise invalid("cursor", "cannot be given together with offset")
     chosen = Filter(
-        job_id=tuple(values.get("job_id", ())),
+        job_id=tuple(sorted(set(values.get("job_id", ())))),
         status=_any_of(values, "status", get_args(Status)),
         triggered_by=_any_of(values, "triggered_by", get_args(TriggeredBy)),
-        created_from=_bound(values, "from"),
-        created_to=_bound(values, "to"),
+        created_from=bound(values, "from"),
+        created_to=bound(values, "to"),
     )
     if chosen.created_from and chosen.created_to and chosen.created_from > chosen.created_to:
         raise invalid("from", "must not be after to")
     limit = integer(values, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
     offset = integer(values, "offset", 0, 0, OFFSET_MAX)
     if "cursor" in values:
-        chosen = msgspec.structs.replace(chosen, before=_read_cursor(values["cursor"][0], chosen))
+        keys: Keys = request.app.state.ledger.keys
+        before = _read_cursor(keys, values["cursor"][0], chosen)
+        chosen = msgspec.structs.replace(chosen, before=before)
     return ListQuery(chosen, limit, offset)
 
 
-def cursor(chosen: Filter, last: UUID) -> str:
+def cursor(keys: Keys, chosen: Filter, last: UUID) -> str:
     """Return the opaque cursor that goes on after `last`, bound to the filters."""
-    return ids.to_text("cur", last) + _filter_mark(chosen)
+    return ids.to_text("cur", last) + _cursor_mark(keys, chosen, last)
 
 
-def _read_cursor(value: str, chosen: Filter) -> UUID:
-    mark = _filter_mark(chosen)
-    before = ids.from_text("cur", value[: -len(mark)])
-    if before is None:
-        raise invalid("cursor", "is not a cursor that this API gave out")
-    if value[-len(mark) :] != mark:
-        raise invalid("cursor", "belongs to other filters; begin again without it")
+def _read_cursor(keys: Keys, value: str, chosen: Filter) -> UUID:
+    before = ids.from_text("cur", value[:-_MARK_LENGTH])
+    mark = value[-_MARK_LENGTH:].encode()
+    if before is None or not hmac.compare_digest(mark, _cursor_mark(keys, chosen, before).encode()):
+        raise invalid(
+            "cursor", "is none that this API gave out, or is of other filters; begin without it"
+        )
     return before
 
 
-def _filter_mark(chosen: Filter) -> str:
-    said = msgspec.json.encode(msgspec.structs.replace(chosen, before=None))
-    return hashlib.sha256(said).hexdigest()[:12]
+def _cursor_mark(keys: Keys, chosen: Filter, last: UUID) -> str:
+    said = msgspec.json.encode(msgspec.structs.replace(chosen, before=last))
+    return keys.cursor_mark(said)[:_MARK_LENGTH]
 
 
-def _bound(values: Mapping[str, list[str]], key: str) -> datetime | None:
+def bound(values: Mapping[str, list[str]], key: str) -> datetime | None:
+    """Return a time from the query, None if it is absent."""
     if key not in values:
         return None
     value = values[key][0]

@@ -39,25 +39,25 @@ _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # 
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, *, with_agent: bool = False, drain_seconds: int = 0) -> int:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted; return the exit code.
-
-    The local agent's commands may go on for `drain_seconds` before that.
-    """
-    with bootstrap.embedded(settings) as postgres:
-        prepared = bootstrap.prepare(settings, postgres)
-        read_models.check(prepared.conninfo)
-        if prepared.made_admin_token:
-            path = settings.home / bootstrap.ADMIN_TOKEN
-            _say(f"made an admin token in {path}; client commands on this machine find it")
-        companions = _Companions(
-            settings, postgres, with_agent=with_agent, drain_seconds=drain_seconds
-        )
-        server = _server(settings, prepared, companions)
-        try:
-            server.run()
-        finally:
-            companions.stop()
+def serve(
+    settings: Settings,
+    prepared: Prepared,
+    postgres: EmbeddedServer | None,
+    *,
+    with_agent: bool,
+    drain_seconds: int,
+) -> int:
+    """Serve a database that is ready, until a signal; return the exit code."""
+    read_models.check(prepared.conninfo)
+    if prepared.made_admin_token:
+        path = settings.home / bootstrap.ADMIN_TOKEN
+        _say(f"made an admin token in {path}; client commands on this machine find it")
+    companions = _Companions(settings, postgres, with_agent=with_agent, drain_seconds=drain_seconds)
+    server = _server(settings, prepared, companions)
+    try:
+        server.run()
+    finally:
+        companions.stop()
     return 0 if server.started else 1
 
 

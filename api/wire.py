@@ -156,7 +156,11 @@ class ExecutionDetail(Execution):
 
 
 class Pagination(Struct):
-    """Where a page stands. `total` stops at 10,000, and `total_is_exact` is false then."""
+    """Where a page stands.
+
+    `total` is exact, unless `from` or `to` is given and more than 2,000 match: then it is 2,000,
+    and `total_is_exact` is false.
+    """
 
     limit: int
     offset: int

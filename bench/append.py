@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ from bench import library
 from bench.measure import interleave, machine, report
 from domain import commands
 from domain.events import Ending
+from projections.read_models import READ_MODELS
 from store import database
+from store.changes import Projection
 from store.configurations import Job, seal
 from store.embedded import EmbeddedServer
 from store.keys import Keys, new_secret
@@ -46,13 +48,19 @@ BARE = "bare psycopg, batches (upper bound)"
 class Ours:
     """The appender with as many clients as asked for, on an event loop of its own."""
 
-    def __init__(
-        self, home: Path, conninfo: str, keys: Keys, ledger_id: UUID, clients: int
+    def __init__(  # noqa: PLR0917 - what a ledger needs
+        self,
+        home: Path,
+        conninfo: str,
+        keys: Keys,
+        ledger_id: UUID,
+        clients: int,
+        read_models: Sequence[Projection] = READ_MODELS,
     ) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._clients = clients
         self._keys = keys
-        self._ledger: Ledger = create_ledger(load(home), conninfo, ledger_id, keys)
+        self._ledger: Ledger = create_ledger(load(home), conninfo, ledger_id, keys, read_models)
         self._do(self._ledger.appender.start())
 
     def _do(self, work: Coroutine[Any, Any, int | None]) -> int:

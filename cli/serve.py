@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     # Imported here: `cronledger serve --help` need not wait for the whole server.
     import psycopg  # noqa: PLC0415
 
-    from api.server import serve  # noqa: PLC0415
     from api.settings import SettingsError, load  # noqa: PLC0415
+    from api.start import serve  # noqa: PLC0415
     from store.database import NotReady  # noqa: PLC0415
     from store.embedded import EmbeddedError  # noqa: PLC0415
     from store.keys import WrongKey  # noqa: PLC0415

@@ -5,16 +5,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from psycopg import AsyncConnection
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
-from domain import ids
 from projections import sql
 from projections.executions import Row
 from store.output import StoredStream
 
-COUNT_MAX: Final = 10_000
 SEVERAL_MAX: Final = 1000
 
 
@@ -70,32 +67,9 @@ class AuditEntry(Struct, frozen=True):
     leaf_hash: bytes
 
 
-def listing(conditions: str, *, limit: str = "%(limit)s", offset: str = "0") -> str:
-    """Return the statement that reads whole executions, filled in."""
-    return sql.named("list_executions").format(conditions=conditions, limit=limit, offset=offset)
-
-
-async def page(pool: AsyncConnectionPool[Any], chosen: Filter, *, limit: int, offset: int) -> Page:
-    """Return one page of the executions that match, newest first."""
-    conditions, parameters = _conditions(chosen)
-    parameters |= {"limit": limit + 1, "offset": offset, "count_max": COUNT_MAX + 1}
-    statement = listing(conditions, offset="%(offset)s")
-    # A cursor narrows the page, not the total.
-    counted, _ = _conditions(chosen, with_cursor=False)
-    counting = sql.named("count_executions").replace("{conditions}", counted)
-    async with pool.connection() as connection:
-        # Filters differ in how many rows they match by orders of magnitude: a plan made once for
-        # all of them would be a bad one, so these are planned with their values each time.
-        rows = await _views(connection, statement, parameters)
-        cursor = await connection.execute(counting.encode(), parameters, prepare=False)
-        row = await cursor.fetchone()
-    total = row[0] if row else 0
-    return Page(
-        rows=rows[:limit],
-        has_more=len(rows) > limit,
-        total=min(total, COUNT_MAX),
-        total_is_exact=total <= COUNT_MAX,
-    )
+def listing(chosen: str) -> str:
+    """Return the statement that reads whole executions: those that `chosen` gives the rows of."""
+    return sql.named("list_executions").format(chosen=chosen)
 
 
 async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[AuditEntry]:
@@ -109,14 +83,6 @@ async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Aud
     return entries
 
 
-async def _views(
-    connection: AsyncConnection[Any], statement: str, parameters: dict[str, Any]
-) -> list[View]:
-    async with connection.cursor(binary=True, row_factory=args_row(view)) as cursor:
-        await cursor.execute(statement.encode(), parameters, prepare=False)
-        return await cursor.fetchall()
-
-
 _ROW_COLUMNS: Final = len(Row.__struct_fields__)
 
 
@@ -128,31 +94,3 @@ def view(*columns: Any) -> View:
     stdout = StoredStream(*streams[:half]) if streams[0] is not None else StoredStream()
     stderr = StoredStream(*streams[half:]) if streams[half] is not None else StoredStream()
     return View(Row(*row), Texts(configuration, message, stdout, stderr))
-
-
-def _conditions(chosen: Filter, *, with_cursor: bool = True) -> tuple[str, dict[str, Any]]:
-    """Return the WHERE clause and its parameters.
-
-    `from` and `to` become bounds on the id that orders the page, since an id begins with its
-    millisecond: one index serves the order and the range.
-    """
-    clauses: list[str] = []
-    parameters: dict[str, Any] = {}
-    for column in ("job_id", "status", "triggered_by"):
-        values: tuple[str, ...] = getattr(chosen, column)
-        if len(values) == 1:
-            clauses.append(f"{column} = %({column})s")
-            parameters[column] = values[0]
-        elif values:
-            clauses.append(f"{column} = ANY(%({column})s)")
-            parameters[column] = list(values)
-    if chosen.created_from is not None:
-        clauses.append("id >= %(lowest)s")
-        parameters["lowest"] = ids.lowest_at(chosen.created_from)
-    if chosen.created_to is not None:
-        clauses.append("id < %(beyond)s")
-        parameters["beyond"] = ids.lowest_at(chosen.created_to)
-    if chosen.before is not None and with_cursor:
-        clauses.append("id < %(before)s")
-        parameters["before"] = chosen.before
-    return ("WHERE " + " AND ".join(clauses) if clauses else ""), parameters

@@ -23,6 +23,8 @@ from msgspec import Struct
 
 from domain.execution import Execution
 from projections.executions import Executions
+from projections.statistics import Statistics
+from projections.totals import Totals
 from store import changes
 from store.changes import Change
 from store.database import NotReady
@@ -97,7 +99,7 @@ class ReadModel(Protocol):
         ...
 
 
-READ_MODELS: Final[tuple[ReadModel, ...]] = (Executions(),)
+READ_MODELS: Final[tuple[ReadModel, ...]] = (Executions(), Totals(), Statistics())
 
 
 def check(conninfo: str, models: Sequence[ReadModel] = READ_MODELS) -> None:

@@ -9,12 +9,12 @@ from uuid import UUID
 import psycopg
 from psycopg import pq
 
-from projections import queries
+from projections import queries, sql
 from projections.queries import View
 from store.roundtrip import RoundTrips, array
 
 _TRIP_SECONDS: Final = 30.0
-SEVERAL: Final = queries.listing("WHERE id = ANY($1::uuid[])", limit=str(queries.SEVERAL_MAX))
+SEVERAL: Final = queries.listing(sql.named("choose_several"))
 
 
 class Views:

@@ -32,6 +32,7 @@ class Keys:
         self._salts = _derive(secret, b"salts")
         self._leases = _derive(secret, b"leases")
         self._fingerprints = _derive(secret, b"fingerprints")
+        self._cursors = _derive(secret, b"cursors")
         self._check = _derive(secret, b"check")
         self._cipher = AESSIV(_derive(secret, b"secrets", 64))
 
@@ -57,6 +58,10 @@ class Keys:
     def fingerprint(self, said: bytes) -> bytes:
         """Return what remembers a request without telling it: requests hold secrets."""
         return _mac(self._fingerprints, said, 32)
+
+    def cursor_mark(self, said: bytes) -> str:
+        """Return what tells that a cursor was made here, for just that."""
+        return _mac(self._cursors, said, 16).hex()
 
     def lease_token(self, execution_id: UUID, fence: UUID) -> str:
         """Return the token of the lease that the claim with command id `fence` got."""

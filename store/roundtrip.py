@@ -45,11 +45,16 @@ class RoundTrips:
         self._look_again()
 
     @classmethod
-    async def connect(cls, conninfo: str, statements: dict[bytes, str]) -> "RoundTrips":
-        """Connect and prepare `statements`. Raises psycopg's errors, and OSError."""
+    async def connect(
+        cls, conninfo: str, statements: dict[bytes, str], *, planning: str = ""
+    ) -> "RoundTrips":
+        """Connect and prepare `statements`; `planning` are settings beside ours.
+
+        Raises psycopg's errors, and OSError.
+        """
         connection = await AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=2)
         try:
-            await connection.execute(_PLANNING)
+            await connection.execute(f"{_PLANNING};{planning}".encode())
         except BaseException:
             await connection.close()
             raise
@@ -177,3 +182,9 @@ def _wake(waiting: asyncio.Future[None]) -> None:
 def array(values: Iterable[object]) -> bytes:
     """Return an array of uuids as a text parameter."""
     return ("{" + ",".join(map(str, values)) + "}").encode()
+
+
+def text_array(values: Iterable[str]) -> bytes:
+    """Return an array of texts as a text parameter."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return ("{" + ",".join(f'"{value}"' for value in quoted) + "}").encode()

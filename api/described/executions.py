@@ -22,6 +22,7 @@ from api.routes.executions import PATH
 
 _STATUSES: Final = ["pending", "running", "success", "failed", "timeout", "canceled"]
 _PLACE: Final = {"type": "string", "pattern": "^[0-9]{1,15}([.][0-9]{1,15})?$"}
+_TAG: Final = {"type": "string", "pattern": '^"[0-9a-f]+(-zstd|-gzip)?"$'}
 _FOLLOWING: Final = (
     " With `follow=true` the answer is a stream of server-sent events, from the beginning and on"
     " until the execution has ended. `output`: {stream, offset, base64}, the bytes as the command"
@@ -71,8 +72,14 @@ OPERATIONS: Final = (
     ),
     Operation(
         *("get", ONE, "getExecution", "Get one, with its full output and logs", "executions"),
-        answers={200: ("The execution", wire.ExecutionDetail)},
-        parameters=(ID,),
+        answers={
+            200: ("The execution; once it has ended with an ETag", wire.ExecutionDetail),
+            304: ("It is what If-None-Match names", None),
+        },
+        parameters=(
+            ID,
+            parameter("If-None-Match", "header", _TAG, "ETags of what the client has already"),
+        ),
         errors=(400, 404),
     ),
     Operation(

@@ -11,7 +11,7 @@ from litestar import Request, get, post
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from api import answers, parameters, rendering, wire
+from api import answers, parameters, rendering, validators, wire
 from api.answers import Answered
 from api.ledger import Ledger, key_of, of
 from api.problems import not_found
@@ -42,9 +42,11 @@ async def list_executions(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     asked = parameters.list_query(request)
-    page = await queries.page(ledger.pool, asked.chosen, limit=asked.limit, offset=asked.offset)
+    page = await ledger.lists.page(asked.chosen, limit=asked.limit, offset=asked.offset)
     now = wire.now()
-    cursor = parameters.cursor(asked.chosen, page.rows[-1].row.id) if page.has_more else None
+    cursor = None
+    if page.has_more:
+        cursor = parameters.cursor(ledger.keys, asked.chosen, page.rows[-1].row.id)
     pagination = wire.Pagination(
         limit=asked.limit,
         offset=asked.offset,
@@ -64,6 +66,10 @@ async def get_execution(request: Req) -> ASGIApp:
     await ledger.authenticator.require(request, "read")
     parameters.query(request, ())
     view = await ledger.view(parameters.execution_id(request))
+    tag = validators.tag(view)
+    if tag is not None and (known := validators.matching(request, tag)):
+        return answers.not_modified(known)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"} if tag is not None else {}
     row, texts = view.row, view.texts
     kept = []
     for stream, stored, sealed in (
@@ -74,8 +80,10 @@ async def get_execution(request: Req) -> ASGIApp:
         kept.append(await output.read(ledger.pool, row.id, stream, sealed) if has_any else b"")
     if len(kept[0]) + len(kept[1]) > _INLINE_BYTES:
         # Megabytes of output take long enough to encode to hold up every other request.
-        return answers.json(await asyncio.to_thread(_detailed, view, kept[0], kept[1]))
-    return answers.json(_detailed(view, kept[0], kept[1]))
+        detailed = await asyncio.to_thread(_detailed, view, kept[0], kept[1])
+    else:
+        detailed = _detailed(view, kept[0], kept[1])
+    return answers.json(detailed, headers=headers)
 
 
 def _detailed(view: View, stdout: bytes, stderr: bytes) -> bytes:

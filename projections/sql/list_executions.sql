@@ -1,6 +1,5 @@
--- One page of executions, newest first. The page is cut from the index first; the texts of its
--- rows are joined afterwards. The places in braces are filled with fixed fragments by queries.py;
--- every value is a parameter.
+-- Executions with their texts, newest first. The place in braces is filled with a statement of
+-- fixed text that chooses them and gives their rows; every value is a parameter.
 SELECT e.id, e.position, e.version, e.attempt, e.status, e.triggered_by, e.job_id,
        encode(e.configuration, 'hex'), e.root_id, e.retry_of, e.retried_as, e.scheduled_for,
        e.started_at, e.cancel_requested_at, e.completed_at, e.duration_ms, e.timeout_seconds,
@@ -12,10 +11,7 @@ SELECT e.id, e.position, e.version, e.attempt, e.status, e.triggered_by, e.job_i
        o.preview, o.next_offset, o.kept_bytes, o.omitted_from, o.omitted_to, o.salt,
        x.preview, x.next_offset, x.kept_bytes, x.omitted_from, x.omitted_to, x.salt
 FROM (
-    SELECT * FROM read.executions_1
-    {conditions}
-    ORDER BY id DESC
-    LIMIT {limit} OFFSET {offset}
+    {chosen}
 ) AS e
 LEFT JOIN store.configurations c ON c.digest = e.configuration
 LEFT JOIN store.outputs o ON o.execution_id = e.id AND o.stream = 1

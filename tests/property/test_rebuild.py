@@ -14,7 +14,7 @@ from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
 from domain import ids
-from projections import queries, shadow
+from projections import shadow
 from projections.queries import Filter
 from projections.read_models import READ_MODELS, ReadModel, check
 from projections.rebuild import REBUILD_LOCK, RebuildRefused, Rebuilt, rebuild
@@ -77,14 +77,14 @@ async def test_prepared_statements_outlive_the_swap(database: Database) -> None:
         state = await desk.begun()
         for _ in range(7):  # often enough for every plan that is kept
             assert await ledger.views.one(state.id) is not None
-            assert (await queries.page(ledger.pool, Filter(), limit=5, offset=0)).total == 1
+            assert (await ledger.lists.page(Filter(), limit=5, offset=0)).total == 1
         connections = (ledger.appender._trips, ledger.views._trips)
 
         await asyncio.to_thread(rebuilt, database)
 
         await desk.do(desk.complete(state.id, state.fence))
         view = await ledger.views.one(state.id)
-        page = await queries.page(ledger.pool, Filter(status=("success",)), limit=5, offset=0)
+        page = await ledger.lists.page(Filter(status=("success",)), limit=5, offset=0)
         assert view is not None
         assert view.row.status == "success"
         assert [one.row.id for one in page.rows] == [state.id]

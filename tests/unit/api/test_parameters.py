@@ -1,24 +1,32 @@
 """Requests are read strictly: what is not exactly right is refused with the field's name."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.datastructures import State
 from litestar.testing import RequestFactory
 
 from api import parameters
 from api.problems import Problem
 from domain import ids
 from projections.queries import Filter
+from store.keys import Keys
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
+KEYS = Keys(bytes(32))
+
+
 def _request(query: str) -> Any:
-    request: Any = RequestFactory().get("/v1/cron-executions")
+    app = Litestar(state=State({"ledger": SimpleNamespace(keys=KEYS)}), openapi_config=None)
+    request: Any = RequestFactory(app).get("/v1/cron-executions")
     request.scope["query_string"] = query.encode()
     return request
 
@@ -159,7 +167,7 @@ def test_a_list_request_is_read() -> None:
     )
 
     assert asked.chosen == Filter(
-        job_id=("b", "a"),
+        job_id=("a", "b"),
         status=("failed", "timeout"),
         triggered_by=("manual",),
         created_from=NOON,
@@ -219,12 +227,22 @@ def test_a_cursor_goes_on_where_it_was_given(last: UUID, status: tuple[str, ...]
     """A cursor is read back under the filters that it was made with, and under no others."""
     chosen = Filter(status=status)
     asked = "".join(f"&status={one}" for one in status)
-    cursor = parameters.cursor(chosen, last)
+    cursor = parameters.cursor(KEYS, chosen, last)
 
     read = parameters.list_query(_request(f"cursor={cursor}{asked}"))
 
     assert read.chosen.before == last
     assert "other filters" in _refused(f"cursor={cursor}{asked}&job_id=j").detail
+
+
+@given(st.uuids(), st.integers(0, 53), st.sampled_from("0123456789abcdefghjkmnpqrstvwxyz"))
+def test_an_edited_cursor_is_refused(last: UUID, place: int, character: str) -> None:
+    """No character of a cursor can be changed: it says where to go on, and that we said so."""
+    cursor = parameters.cursor(KEYS, Filter(), last)
+    edited = cursor[:place] + character + cursor[place + 1 :]
+
+    if edited != cursor:
+        assert _refused(f"cursor={edited}").fields[0][0] == "cursor"
 
 
 @pytest.mark.parametrize("path", ["", "exec_", "42", "exec_" + "z" * 26, "tok_" + "0" * 26])

@@ -1,0 +1,45 @@
+-- The inline projection of totals: adds what a batch changed to one row a job, and says how far it
+-- has come. Parameters: $1 a JSON array of rows, in order of job_id, $2 the position of the head.
+WITH moved AS (
+    UPDATE read.projections SET position = $2::bigint WHERE name = 'totals' AND version = 1
+)
+INSERT INTO read.totals_1 AS kept (
+    job_id,
+    pending_scheduled, pending_manual, pending_retry, running_scheduled, running_manual,
+    running_retry, success_scheduled, success_manual, success_retry, failed_scheduled,
+    failed_manual, failed_retry, timeout_scheduled, timeout_manual, timeout_retry,
+    canceled_scheduled, canceled_manual, canceled_retry)
+SELECT
+    job_id,
+    coalesce(pending_scheduled, 0), coalesce(pending_manual, 0), coalesce(pending_retry, 0),
+    coalesce(running_scheduled, 0), coalesce(running_manual, 0), coalesce(running_retry, 0),
+    coalesce(success_scheduled, 0), coalesce(success_manual, 0), coalesce(success_retry, 0),
+    coalesce(failed_scheduled, 0), coalesce(failed_manual, 0), coalesce(failed_retry, 0),
+    coalesce(timeout_scheduled, 0), coalesce(timeout_manual, 0), coalesce(timeout_retry, 0),
+    coalesce(canceled_scheduled, 0), coalesce(canceled_manual, 0), coalesce(canceled_retry, 0)
+FROM json_to_recordset($1::json) AS r (
+    job_id text,
+    pending_scheduled bigint, pending_manual bigint, pending_retry bigint,
+    running_scheduled bigint, running_manual bigint, running_retry bigint,
+    success_scheduled bigint, success_manual bigint, success_retry bigint, failed_scheduled bigint,
+    failed_manual bigint, failed_retry bigint, timeout_scheduled bigint, timeout_manual bigint,
+    timeout_retry bigint, canceled_scheduled bigint, canceled_manual bigint, canceled_retry bigint)
+ON CONFLICT (job_id) DO UPDATE SET
+    pending_scheduled = kept.pending_scheduled + excluded.pending_scheduled,
+    pending_manual = kept.pending_manual + excluded.pending_manual,
+    pending_retry = kept.pending_retry + excluded.pending_retry,
+    running_scheduled = kept.running_scheduled + excluded.running_scheduled,
+    running_manual = kept.running_manual + excluded.running_manual,
+    running_retry = kept.running_retry + excluded.running_retry,
+    success_scheduled = kept.success_scheduled + excluded.success_scheduled,
+    success_manual = kept.success_manual + excluded.success_manual,
+    success_retry = kept.success_retry + excluded.success_retry,
+    failed_scheduled = kept.failed_scheduled + excluded.failed_scheduled,
+    failed_manual = kept.failed_manual + excluded.failed_manual,
+    failed_retry = kept.failed_retry + excluded.failed_retry,
+    timeout_scheduled = kept.timeout_scheduled + excluded.timeout_scheduled,
+    timeout_manual = kept.timeout_manual + excluded.timeout_manual,
+    timeout_retry = kept.timeout_retry + excluded.timeout_retry,
+    canceled_scheduled = kept.canceled_scheduled + excluded.canceled_scheduled,
+    canceled_manual = kept.canceled_manual + excluded.canceled_manual,
+    canceled_retry = kept.canceled_retry + excluded.canceled_retry

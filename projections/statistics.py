@@ -1,0 +1,166 @@
+"""The read model behind statistics: what ended, by hour, by day and in all; of each job and of all.
+
+An execution counts in the interval in which it was created, as in lists, and from when it has
+ended: what has ended never changes its status again, so that rows only ever grow.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from domain import ids
+from domain.execution import Execution
+from projections import durations, sql
+from projections.totals import ALL_JOBS
+from store.changes import Change
+
+HOURS: Final = "statistics_hours_1"
+DAYS: Final = "statistics_days_1"
+EVER: Final = "statistics_ever_1"
+
+_Key: TypeAlias = tuple[Any, ...]
+
+
+class EverRow(Struct, frozen=True):
+    """One row of ``read.statistics_ever_1``: so many ended so, and took about so long."""
+
+    job_id: str
+    status: str
+    duration_class: int
+    count: int
+    duration_max_ms: int
+    last_at: datetime
+
+
+class IntervalRow(Struct, frozen=True):
+    """One row of ``read.statistics_hours_1`` or ``_days_1``: the same of one interval."""
+
+    starts_at: datetime
+    job_id: str
+    status: str
+    duration_class: int
+    count: int
+    duration_max_ms: int
+    last_at: datetime
+
+
+class _Sum:
+    """Rows of one table that are being added up, by their primary key."""
+
+    def __init__(self, table: str, row: type[Struct]) -> None:
+        self._table = table
+        self._row = row
+        self._sums: dict[_Key, tuple[int, int, datetime]] = {}
+        # Those of the first interval, in which the executions of an earlier pass may count too.
+        self._held: dict[_Key, tuple[int, int, datetime]] | None = None
+
+    def add(self, key: _Key, milliseconds: int, at: datetime, count: int = 1) -> None:
+        """Add one execution, or several."""
+        before, highest, last = self._sums.get(key, (0, 0, at))
+        self._sums[key] = (before + count, max(highest, milliseconds), max(last, at))
+
+    def rows(self) -> list[Struct]:
+        """Return the rows in order of their primary key."""
+        return [self._row(*key, *self._sums[key]) for key in sorted(self._sums)]
+
+    def take_before(self, starts_at: datetime) -> Iterable[tuple[str, Struct]]:
+        """Return, and forget, the rows if they are of an interval before this one.
+
+        Those of the first interval are held back until `take`.
+        """
+        if not self._sums or next(iter(self._sums))[0] >= starts_at:
+            return ()
+        if self._held is None:
+            self._held, self._sums = self._sums, {}
+            return ()
+        return self._taken()
+
+    def take(self) -> list[tuple[str, Struct]]:
+        """Return, and forget, all rows."""
+        for key, (count, highest, last) in (self._held or {}).items():
+            self.add(key, highest, last, count)
+        self._held = None
+        return self._taken()
+
+    def join(self, later: "_Sum") -> None:
+        """Take over what a pass over later executions has not returned."""
+        for sums in (later._held or {}, later._sums):  # noqa: SLF001 - its own kind
+            for key, (count, highest, last) in sums.items():
+                self.add(key, highest, last, count)
+
+    def _taken(self) -> list[tuple[str, Struct]]:
+        rows = [(self._table, row) for row in self.rows()]
+        self._sums.clear()
+        return rows
+
+
+class Statistics:
+    """The read model of statistics, as `projections.read_models` describes one; also its refold."""
+
+    name = "statistics"
+    version = 1
+    tables: Final[Mapping[str, type[Struct]]] = {
+        HOURS: IntervalRow,
+        DAYS: IntervalRow,
+        EVER: EverRow,
+    }
+    statement = sql.named("add_statistics")
+
+    def __init__(self) -> None:
+        self._hours = _Sum(HOURS, IntervalRow)
+        self._days = _Sum(DAYS, IntervalRow)
+        self._ever = _Sum(EVER, EverRow)
+
+    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+        """Return the parameters of the statement: what is added to each row."""
+        added = Statistics()
+        for change in changes:
+            if change.before is None or change.before.completed_at is None:
+                added._add(change.after)
+        tables = (added._hours, added._days, added._ever)
+        rows = (msgspec.json.encode(table.rows()) for table in tables)
+        return (*rows, str(position).encode())
+
+    def refold(self) -> "Statistics":
+        """Return sums that stand at nothing."""
+        return Statistics()
+
+    def take(self, state: Execution, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - of the protocol
+        """Add one execution; return the rows of the intervals that are over."""
+        day, hour = _intervals(state)
+        complete = [*self._hours.take_before(hour), *self._days.take_before(day)]
+        self._add(state)
+        return complete
+
+    def join(self, later: "Statistics") -> None:
+        """Take over the rows that a pass over later executions holds back."""
+        self._hours.join(later._hours)  # noqa: SLF001 - its own kind
+        self._days.join(later._days)  # noqa: SLF001 - its own kind
+        self._ever.join(later._ever)  # noqa: SLF001 - its own kind
+
+    def rest(self) -> Iterable[tuple[str, Struct]]:
+        """Return all other rows."""
+        return [*self._hours.take(), *self._days.take(), *self._ever.take()]
+
+    def _add(self, state: Execution) -> None:
+        if state.completed_at is None:
+            return
+        milliseconds = state.ending.duration_ms if state.ending else 0
+        duration_class = durations.NEVER_RAN
+        if state.started_at is not None:
+            duration_class = durations.class_of(milliseconds)
+        day, hour = _intervals(state)
+        for job_id in (ALL_JOBS, state.job_id):
+            key = (job_id, state.status, duration_class)
+            self._hours.add((hour, *key), milliseconds, state.completed_at)
+            self._days.add((day, *key), milliseconds, state.completed_at)
+            self._ever.add(key, milliseconds, state.completed_at)
+
+
+def _intervals(state: Execution) -> tuple[datetime, datetime]:
+    """Return the beginnings of the day and of the hour in which it was created."""
+    hour = ids.created_at(state.id).replace(minute=0, second=0, microsecond=0)
+    return hour.replace(hour=0), hour

@@ -1,0 +1,72 @@
+"""Pages at any depth, from either end, are slices of one order; totals are counts."""
+
+from typing import Any
+
+import pytest
+
+from api.ledger import Ledger
+from projections import lists
+from projections.queries import Filter, Page
+from tests.support.ledgers import Desk
+
+pytestmark = pytest.mark.anyio
+FILTERS = (
+    Filter(),
+    Filter(job_id=("a",)),
+    Filter(job_id=("a", "b"), status=("success", "failed")),
+    Filter(status=("failed",)),
+    Filter(triggered_by=("retry",)),
+)
+
+
+@pytest.fixture
+async def lived(ledger: Ledger) -> Ledger:
+    """A ledger with executions of two jobs in all kinds of states."""
+    desk = Desk(ledger)
+    for number in range(12):
+        job = "ab"[number % 2]
+        await desk.begun(job_id=job, triggered_by=("manual", "scheduled")[number % 3 == 0])
+        failed = await desk.ended(exit_code=number % 3, job_id=job)
+        if failed.status == "failed":
+            await desk.do(desk.retry(failed.id))
+    return ledger
+
+
+@pytest.mark.parametrize("deep", [0, 5, 1000])
+async def test_a_page_is_a_slice_however_deep(
+    lived: Ledger, monkeypatch: pytest.MonkeyPatch, deep: int
+) -> None:
+    """Whether the total is asked first or not, and from whichever end it is read."""
+    monkeypatch.setattr(lists, "DEEP", deep)
+    for chosen in FILTERS:
+        whole = await page(lived, chosen, 100, 0)
+        everything = ids(whole)
+        assert whole.total == len(everything) > 5
+        for offset in range(len(everything) + 2):
+            for limit in (1, 3, 100):
+                found = await page(lived, chosen, limit, offset)
+                assert ids(found) == everything[offset : offset + limit]
+                assert found.has_more == (offset + limit < len(everything))
+                assert (found.total, found.total_is_exact) == (len(everything), True)
+
+
+async def page(ledger: Ledger, chosen: Filter, limit: int, offset: int) -> Page:
+    """One page of the list."""
+    return await ledger.lists.page(chosen, limit=limit, offset=offset)
+
+
+def ids(found: Page) -> list[Any]:
+    """Their ids, in order."""
+    return [view.row.id for view in found.rows]
+
+
+async def test_a_lost_connection_is_replaced(lived: Ledger) -> None:
+    """What the database closes meanwhile is connected again, and nobody sees it."""
+    await page(lived, Filter(), 1, 0)
+    async with lived.pool.connection() as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND query LIKE '%totals_1%'"
+        )
+    assert len((await page(lived, Filter(), 5, 0)).rows) == 5
