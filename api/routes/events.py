@@ -21,7 +21,7 @@ from projections.feed import FeedFilter, FeedPage
 
 Req = Request[Any, Any, Any]
 EVENTS_PATH: Final = "/v1/events"
-POSITION_MAX: Final = 1_000_000_000_000_000
+POSITION_MAX: Final = 999_999_999_999_999
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
 WAIT_SECONDS_MAX: Final = 30
