@@ -26,7 +26,7 @@ from api.routes import agents, creation, events, executions, logs, operations, o
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
-from projections.executions import InlineExecutions
+from projections.inline import inline
 from projections.views import Views
 from store import database
 from store.appender import Appender
@@ -52,7 +52,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     appender = Appender(
         conninfo,
         ledger_id,
-        [InlineExecutions()],
+        inline(),
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,

@@ -29,9 +29,13 @@ WITNESS: Final = "head"
 
 
 class Prepared(Struct, frozen=True):
-    """A database that is ready to serve: how the server connects, and to which ledger."""
+    """A database that is ready to serve: how the server connects, and to which ledger.
+
+    `owner` is what the owner of the schema connects with.
+    """
 
     conninfo: str
+    owner: str
     ledger_id: Any
     keys: Keys
     made_admin_token: bool
@@ -71,7 +75,7 @@ def prepare(settings: Settings, server: EmbeddedServer | None) -> Prepared:
     witness.compare(settings.home / WITNESS, conninfo, ledger_id)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         made_admin = _first_tokens(connection, settings.home)
-    return Prepared(conninfo, ledger_id, keys, made_admin)
+    return Prepared(conninfo, owner, ledger_id, keys, made_admin)
 
 
 @contextlib.contextmanager
@@ -87,6 +91,18 @@ def administration(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
         else:
             conninfo = prepare(settings, server).conninfo
         yield stack.enter_context(psycopg.connect(conninfo, autocommit=True))
+
+
+@contextlib.contextmanager
+def unused(settings: Settings) -> Iterator[tuple[psycopg.Connection[Any], Prepared]]:
+    """Connect as the owner of a ledger's database that no server works on.
+
+    Raises `HomeInUseError` if one runs in this home.
+    """
+    with embedded(settings) as server:
+        prepared = prepare(settings, server)
+        with psycopg.connect(prepared.owner, autocommit=True) as connection:
+            yield connection, prepared
 
 
 def local_agent_id() -> str:

@@ -28,7 +28,7 @@ class Event:
 
 
 class Live:
-    """One connection that follows one execution (or `path`); `after` is the header Last-Event-ID."""
+    """One connection that follows one execution, or `path`; `after` is the Last-Event-ID."""
 
     def __init__(
         self,
