@@ -4,7 +4,6 @@ import base64
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,13 +15,12 @@ import zstandard
 from api.settings import Settings
 from domain import commands
 from projections.inline import inline
-from store import archive, chain, exporting, importing, tokens
+from store import archive, exporting, importing, tokens
 from store.archive import Refused
-from store.chain import EventRow
 from store.importing import Imported
 from store.keys import Keys
 from tests.support import invariants
-from tests.support.archives import Lines, exported, resealed
+from tests.support.archives import Lines, append, exported, resealed
 from tests.support.ledgers import NOTHING, Desk, running_ledger
 from tests.support.postgres import KEYS, Database, Postgres
 
@@ -90,13 +88,12 @@ def imported(database: Database, content: bytes, keys: Keys | None = None) -> Im
 def _is_empty(database: Database) -> bool:
     tables = ["ledger.events", "read.executions_1", "store.pending", "store.leases"]
     tables += [f"store.{table}" for table in exporting.TABLES]
-    with database.as_owner() as owner:
-        return not any(owner.execute(f"SELECT 1 FROM {t}".encode()).fetchall() for t in tables)
+    return not any(_rows(database, table, "1, 2") for table in tables)
 
 
 def _rows(database: Database, table: str, columns: str = "*") -> list[Any]:
     with database.as_owner() as owner:
-        statement = f"SELECT {columns} FROM {table} ORDER BY 1, 2"
+        statement = f"SELECT {columns} FROM {table} ORDER BY 1, 2"  # noqa: S608 - a test's own
         return owner.execute(statement.encode()).fetchall()
 
 
@@ -219,43 +216,15 @@ async def test_payloads_that_are_no_json_come_back_as_they_were(
     # given
     eventful = postgres.fresh(eventful.name)
     odd = [b"\xff\x00", b' {"a":1}', b'{"a":\n1}', b"", b'{"b":[1.50,"\\u0000"]}']
-    with eventful.as_owner() as owner:
-        names = EventRow.__struct_fields__
-        last = EventRow(
-            *owner.execute(
-                f"SELECT {', '.join(names)} FROM ledger.events ORDER BY position DESC".encode()
-            ).fetchone()
-            or ()
-        )
-        for number, payload in enumerate(odd, 1):
-            row = EventRow(
-                *(last.position + 1, last.commit_number + 1, last.occurred_at),
-                *(last.recorded_at + timedelta(seconds=1), last.ledger_id, UUID(int=99)),
-                *(last.command_id, last.correlation_id, number, 1, "job.unheard_of"),
-                *("nobody:1", payload, b""),
-            )
-            hashed = chain.leaf_hash(row, last.leaf_hash)
-            last = EventRow(*(getattr(row, name) for name in names[:-1]), hashed)
-            marks = ", ".join(["%s"] * len(names))
-            owner.execute(
-                f"INSERT INTO ledger.events ({', '.join(names)}) VALUES ({marks})".encode(),
-                [getattr(last, name) for name in names],
-            )
+    append(eventful, UUID(int=99), "job.unheard_of", odd)
     # when
     content = exported(eventful)
     imported(other, content)
     # then
     postgres.drop(eventful)
     assert exported(other) == content
-    assert [p for (p,) in _rows_of_stream(other)] == odd
-
-
-def _rows_of_stream(database: Database) -> list[Any]:
-    with database.as_owner() as owner:
-        return owner.execute(
-            "SELECT payload FROM ledger.events WHERE stream_id = %s ORDER BY version",
-            [UUID(int=99)],
-        ).fetchall()
+    found = _rows(other, "ledger.events", "position, payload, stream_id")
+    assert [payload for _, payload, stream in found if stream == UUID(int=99)] == odd
 
 
 async def test_a_packed_file_is_known_by_its_content(eventful: Database, other: Database) -> None:
@@ -298,7 +267,8 @@ def _event(lines: Lines, kind: str = "execution.completed") -> dict[str, Any]:
 
 
 def _row(lines: Lines, table: str) -> dict[str, Any]:
-    return dict(next(line for line in lines if line.get("table") == table))["row"]
+    row: dict[str, Any] = next(line for line in lines if line.get("table") == table)["row"]
+    return row
 
 
 def _edit_payload(lines: Lines) -> None:

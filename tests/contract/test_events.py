@@ -226,19 +226,6 @@ def test_whoever_goes_on_after_any_event_misses_nothing_and_sees_nothing_twice(a
     assert _positions(seen) == sorted(event["position"] for event in told)
 
 
-def test_a_follower_is_told_how_far_was_looked_without_a_match(api: Api) -> None:
-    """Now and then a `position` of its own, so that going on need not look again."""
-    while _head(api) < 1100:
-        held = [api.start() for _ in range(100)]
-        for one in held:
-            one.complete(outcome="exited", exit_code=0).ok()
-    with live_ledger(api, {"type": "nothing.of_this_type"}) as live:
-        event = next(live.events())
-    assert event.name == "position"
-    assert event.id == str(event.data["position"])
-    assert event.data["position"] >= 1000
-
-
 def test_50_followers_cost_one_read_of_each_commit(api: Api) -> None:
     """However many follow, and whatever they want, what is recorded is read once for all."""
     # given

@@ -5,12 +5,17 @@ import io
 import json
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import psycopg
+from msgspec.structs import astuple, replace
+from psycopg import sql
 
-from store import archive, exporting
+from store import archive, chain, exporting
+from store.chain import EventRow
 from tests.support.postgres import Database
 
+_NAMES = EventRow.__struct_fields__
 Lines = list[dict[str, Any]]
 
 
@@ -36,3 +41,27 @@ def resealed(content: bytes, change: Callable[[Lines], None]) -> bytes:
         "sha256": hashlib.sha256(said).hexdigest(),
     }
     return said + json.dumps(end).encode() + b"\n"
+
+
+def append(database: Database, stream_id: UUID, event_type: str, payloads: list[bytes]) -> None:
+    """Record events of a stream that nobody knows, a commit each, as a newer version would."""
+    names = sql.SQL(", ").join(map(sql.Identifier, _NAMES))
+    newest = sql.SQL("SELECT {} FROM ledger.events ORDER BY position DESC LIMIT 1").format(names)
+    insert = sql.SQL("INSERT INTO ledger.events ({}) VALUES ({})").format(
+        names, sql.SQL(", ").join([sql.Placeholder()] * len(_NAMES))
+    )
+    with database.as_owner() as owner:
+        for version, payload in enumerate(payloads, 1):
+            (found,) = owner.execute(newest).fetchall()
+            last = EventRow(*found)
+            row = replace(
+                last,
+                position=last.position + 1,
+                commit_number=last.commit_number + 1,
+                stream_id=stream_id,
+                version=version,
+                type=event_type,
+                payload=payload,
+            )
+            row = replace(row, leaf_hash=chain.leaf_hash(row, last.leaf_hash))
+            owner.execute(insert, astuple(row))
