@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from agent.client import Client
@@ -191,4 +191,6 @@ def _moment(text: str | None) -> Moment:
 def _parsed(text: str) -> datetime:
     """Return an ISO 8601 time; without an offset it is UTC (Python 3.9 knows no `Z`)."""
     moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)  # noqa: UP017 - on Python 3.9 too
+    return moment

@@ -42,7 +42,8 @@ class Progress:
         """Return what is shown."""
         seconds = max(self._clock() - self._began, 0.001)
         rate = self._done / seconds
-        said = f"{self._count(self._done)} {self._unit}, {self._count(rate)}/s"
+        per = f"{self._count(rate)} MiB/s" if self._what == "bytes" else f"{self._count(rate)}/s"
+        said = f"{self._count(self._done)} {self._unit}, {per}"
         if not self._total:
             return said
         part = min(1.0, self._done / self._total)

@@ -1,6 +1,7 @@
 """Events that this version cannot read: shown as they are stored, marked, and in nobody's way."""
 
 from collections.abc import Iterator
+from itertools import islice
 from uuid import UUID
 
 import psycopg
@@ -51,7 +52,7 @@ def test_the_ledger_shows_events_of_unknown_types_as_they_are(api: Api) -> None:
         assert (event["unreadable"], event["execution_id"]) == ("unknown type", None)
         assert (event["stream_id"], event["version"]) == (str(STREAM), event["position"] - 3)
     with live_ledger(api, after=3) as live:
-        assert [event.data for event, _ in zip(live.events(), page, strict=False)] == page
+        assert [event.data for event in islice(live.events(), len(page))] == page
 
 
 def test_an_execution_with_a_broken_event_is_told_around_it(api: Api) -> None:

@@ -49,7 +49,7 @@ FIRST = [
 ]
 SECOND = [
     _event(14, "created", {"attempt": 2}),
-    _event(16, "retried", {}, {"retried_as": "exec_3"}),
+    _event(16, "retried", {"attempt": 2}, {"retried_as": "exec_3"}),
 ]
 THIRD = [
     _event(17, "created", {"attempt": 3}),
