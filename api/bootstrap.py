@@ -93,6 +93,13 @@ def administration(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
         yield stack.enter_context(psycopg.connect(conninfo, autocommit=True))
 
 
+def known_keys(settings: Settings) -> Keys | None:
+    """Return the keys that a ledger here has or would get; None if they would be new ones."""
+    if settings.secret_key is None and not (settings.home / SECRET_KEY).exists():
+        return None
+    return _keys(settings)
+
+
 @contextlib.contextmanager
 def unused(settings: Settings) -> Iterator[tuple[psycopg.Connection[Any], Prepared]]:
     """Connect as the owner of a ledger's database that no server works on.

@@ -31,21 +31,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _import(settings: Settings, name: str) -> int:
-    from api.bootstrap import WITNESS, unused  # noqa: PLC0415 - not for --help
+    from api import bootstrap  # noqa: PLC0415 - not for --help
     from projections.inline import inline  # noqa: PLC0415
     from store import archive, importing, witness  # noqa: PLC0415
     from store.embedded import HomeInUseError  # noqa: PLC0415
 
     try:
-        with (
-            _readable(name) as (file, size),
-            unused(settings) as (connection, prepared),
-            Progress("bytes", size) as progress,
-        ):
-            reader = archive.Reader(archive.opened(file, progress))
-            done = importing.restore(connection, reader, prepared.keys, inline(), settings.lapses)
-            # At this point the ledger is there; the home learns how far it goes.
-            witness.remember(settings.home / WITNESS, done.ledger_id, done.head)
+        with _readable(name) as (file, size), Progress("bytes", size) as progress:
+            # Before anything is made here: a home that got a key of its own is of no use.
+            keys = bootstrap.known_keys(settings)
+            opened = importing.begin(archive.Reader(archive.opened(file, progress)), keys)
+            with bootstrap.unused(settings) as (connection, _):
+                done = importing.restore(connection, opened, inline(), settings.lapses)
+                # At this point the ledger is there; the home learns how far it goes.
+                path = settings.home / bootstrap.WITNESS
+                witness.remember(path, done.ledger_id, done.head)
     except archive.Refused as refused:
         print(f"cronledger: {refused} Nothing was imported.", file=sys.stderr)
         return _REFUSED_EXIT

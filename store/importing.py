@@ -34,8 +34,8 @@ _ROWS_MAX: Final = 500
 _OTHERS_SECONDS: Final = 3.0
 _OTHERS: Final = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend'
-  AND pid <> pg_backend_pid()"""
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+  AND coalesce(backend_type, 'client backend') = 'client backend'"""
 
 
 class Imported(Struct, frozen=True):
@@ -46,42 +46,72 @@ class Imported(Struct, frozen=True):
     rows: int
 
 
+class Opened(Struct, frozen=True):
+    """An exported ledger whose first line was read."""
+
+    first: LedgerLine
+    reader: Reader
+    lines: Iterator[Line]
+
+
+def begin(reader: Reader, keys: Keys | None) -> Opened:
+    """Read the first line. Raises `Refused` if this is no export, or of a ledger of other keys."""
+    if keys is None:
+        raise Refused(
+            "There is no secret key here: put the file secret-key of the exported ledger into the "
+            "new home first, since its secrets are encrypted with it."
+        )
+    lines = reader.lines()
+    first = next(lines, None)
+    if not isinstance(first, LedgerLine):
+        raise reader.refused("the file is no export of Cronledger")
+    if first.format != FORMAT:
+        raise reader.refused(
+            f"the file has the format {first.format}, and this version reads {FORMAT}: upgrade"
+        )
+    if keys.check(first.ledger_id) != first.key_check:
+        raise Refused(
+            "This ledger was made with another secret key, without which its secrets cannot be "
+            "read: begin with a new home, and put its file secret-key there first."
+        )
+    return Opened(first, reader, lines)
+
+
 def restore(
     connection: Connection[Any],
-    reader: Reader,
-    keys: Keys,
+    opened: Opened,
     projections: Sequence[Projection],
     lapses: Lapses,
 ) -> Imported:
-    """Import everything that `reader` holds, as the owner of a migrated database without events.
+    """Import the rest, as the owner of a migrated database without events.
 
     Raises `Refused`; then the database is as it was.
     """
     try:
         with connection.transaction():
-            return _restored(connection, reader, keys, projections, lapses)
+            return _restored(connection, opened, projections, lapses)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         told = str(error).strip().partition("\n")[0]
-        raise reader.refused(f"the database does not take what stands there ({told})") from error
+        raise opened.reader.refused(
+            f"the database does not take what stands there ({told})"
+        ) from error
 
 
 def _restored(
     connection: Connection[Any],
-    reader: Reader,
-    keys: Keys,
+    opened: Opened,
     projections: Sequence[Projection],
     lapses: Lapses,
 ) -> Imported:
     connection.execute(exporting.PATIENT)
     _be_alone(connection)
-    lines = reader.lines()
-    first = _checked(next(lines, None), reader, keys)
-    events = _Events(first, reader)
-    other = events.copy_in(connection, lines)
-    rows = _Rows(connection, reader)
+    first = opened.first
+    events = _Events(first, opened.reader)
+    other = events.copy_in(connection, opened.lines)
+    rows = _Rows(connection, opened.reader)
     while other is not None:
         rows.take(other)
-        other = next(lines, None)
+        other = next(opened.lines, None)
     rows.flush()
     _check_configurations(connection)
     refold(connection, projections, events.head.position, lapses)
@@ -113,21 +143,6 @@ def _others(connection: Connection[Any]) -> int:
     connection.execute("SELECT pg_stat_clear_snapshot()")
     row = connection.execute(_OTHERS.encode()).fetchone()
     return int(row[0]) if row else 0
-
-
-def _checked(first: Line | None, reader: Reader, keys: Keys) -> LedgerLine:
-    if not isinstance(first, LedgerLine):
-        raise reader.refused("the file is no export of Cronledger")
-    if first.format != FORMAT:
-        raise reader.refused(
-            f"the file has the format {first.format}, and this version reads {FORMAT}: upgrade"
-        )
-    if keys.check(first.ledger_id) != first.key_check:
-        raise Refused(
-            "This ledger was made with another secret key, without which its secrets cannot be "
-            "read: put its file secret-key into the home (or set CRONLEDGER_SECRET_KEY) first."
-        )
-    return first
 
 
 class _Events:

@@ -10,14 +10,14 @@ from litestar.types import ASGIApp
 
 from api import answers, parameters, recorded
 from api.answers import Answered, Streamed
-from api.feed import Follower, seen
+from api.feed import Batch, Follower, seen
 from api.ledger import Ledger, of
 from api.problems import Problem, invalid, not_found
 from api.routes.executions import PATH
 from api.wire_audit import AuditTrail, FeedPagination
 from domain import ids
 from projections import feed, queries
-from projections.feed import FeedFilter, FeedPage
+from projections.feed import FeedFilter
 
 Req = Request[Any, Any, Any]
 EVENTS_PATH: Final = "/v1/events"
@@ -64,39 +64,39 @@ async def ledger_events(request: Req) -> ASGIApp:
     wait = parameters.integer(values, "wait_seconds", 0, 0, WAIT_SECONDS_MAX)
     page = await feed.page(ledger.pool, chosen, after=after, limit=limit)
     _check_place(after, page.head)
-    if wait and not page.entries:
-        page = await _awaited(ledger, chosen, page, limit, wait)
-    return _page(page, after, limit)
+    found = Batch([seen(entry) for entry in page.entries], page.upto)
+    if wait and not found.events:
+        found = await _awaited(ledger, chosen, found, limit, wait)
+    return _page(found, after, limit, max(page.head, found.upto))
 
 
-def _page(page: FeedPage, after: int, limit: int) -> Answered:
+def _page(found: Batch, after: int, limit: int, head: int) -> Answered:
     pagination = FeedPagination(
         after=after,
         limit=limit,
-        next_after=page.upto,
-        has_more=page.upto < page.head,
-        head=page.head,
+        next_after=found.upto,
+        has_more=found.upto < head,
+        head=head,
     )
-    data = b",".join(seen(entry).json for entry in page.entries)
+    data = b",".join(event.json for event in found.events)
     told = answers.encoded(pagination)
     return answers.json(b'{"data":[%b],"pagination":%b}' % (data, told))
 
 
 async def _awaited(
-    ledger: Ledger, chosen: FeedFilter, page: FeedPage, limit: int, seconds: float
-) -> FeedPage:
-    """Return the first page that holds anything, or the last one of the time to wait."""
+    ledger: Ledger, chosen: FeedFilter, found: Batch, limit: int, seconds: float
+) -> Batch:
+    """Return the first events that come, or how far was looked when the time is over."""
     tail, clock = ledger.tail, ledger.clock
     tail.check_room()
     until = clock() + seconds
     with tail.joined():
-        while not page.entries and clock() < until and not tail.is_broken_off:
-            change = tail.change
-            before = page.upto
-            page = await feed.page(ledger.pool, chosen, after=before, limit=limit)
-            if page.upto == before:
+        while not found.events and clock() < until and not tail.is_broken_off:
+            change, before = tail.change, found.upto
+            found = await tail.batch(chosen, before, limit)
+            if found.upto == before:
                 await asyncio.wait({change}, timeout=max(0.0, until - clock()))
-    return page
+    return found
 
 
 async def _follow(

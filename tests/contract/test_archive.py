@@ -82,7 +82,8 @@ def imported(database: Database, content: bytes, keys: Keys | None = None) -> Im
     """Import a file as the owner of the database."""
     with database.as_owner() as owner:
         reader = archive.Reader(archive.opened(io.BytesIO(content), lambda _: None))
-        return importing.restore(owner, reader, keys or database.keys, inline(), LAPSES)
+        opened = importing.begin(reader, keys or database.keys)
+        return importing.restore(owner, opened, inline(), LAPSES)
 
 
 def _is_empty(database: Database) -> bool:
