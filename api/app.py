@@ -17,11 +17,21 @@ from api import options, problems
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
+from api.feed import Tail
 from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
-from api.routes import agents, creation, executions, logs, operations, overview, statistics
+from api.routes import (
+    agents,
+    creation,
+    events,
+    executions,
+    logs,
+    operations,
+    overview,
+    statistics,
+)
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
@@ -37,6 +47,7 @@ from store.keys import Keys
 HANDLERS: Final = (
     *executions.HANDLERS,
     *creation.HANDLERS,
+    *events.HANDLERS,
     *overview.HANDLERS,
     *statistics.HANDLERS,
     *agents.HANDLERS,
@@ -78,6 +89,7 @@ def create_ledger(
         authenticator=Authenticator(pool),
         waiting=waiting,
         followers=Followers(pool, views, waiting),
+        tail=Tail(pool, waiting),
         presence=Presence(time.monotonic),
         # Ids need be unique, not secret: one seed from the system instead of a call for each.
         new_id=Uuid7(time.time_ns, random.Random(secrets.token_bytes(32)).getrandbits),  # noqa: S311

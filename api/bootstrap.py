@@ -30,9 +30,13 @@ WITNESS: Final = "head"
 
 
 class Prepared(Struct, frozen=True):
-    """A database that is ready to serve: how the server connects, and to which ledger."""
+    """A database that is ready to serve: how the server connects, and to which ledger.
+
+    `owner` is what the owner of the schema connects with.
+    """
 
     conninfo: str
+    owner: str
     ledger_id: Any
     keys: Keys
     made_admin_token: bool
@@ -67,7 +71,7 @@ def prepare(settings: Settings, server: EmbeddedServer | None) -> Prepared:
     witness.compare(settings.home / WITNESS, conninfo, ledger_id)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         made_admin = _first_tokens(connection, settings.home)
-    return Prepared(conninfo, ledger_id, keys, made_admin)
+    return Prepared(conninfo, owner, ledger_id, keys, made_admin)
 
 
 @contextlib.contextmanager
@@ -101,6 +105,25 @@ def ownership(settings: Settings, *, migrate: bool) -> Iterator[str]:
         if migrate:
             _migrated(settings, server, owner, _keys(settings))
         yield owner
+
+
+def known_keys(settings: Settings) -> Keys | None:
+    """Return the keys that a ledger here has or would get; None if they would be new ones."""
+    if settings.secret_key is None and not (settings.home / SECRET_KEY).exists():
+        return None
+    return _keys(settings)
+
+
+@contextlib.contextmanager
+def unused(settings: Settings) -> Iterator[tuple[psycopg.Connection[Any], Prepared]]:
+    """Connect as the owner of a ledger's database that no server works on.
+
+    Raises `HomeInUseError` if one runs in this home.
+    """
+    with embedded(settings) as server:
+        prepared = prepare(settings, server)
+        with psycopg.connect(prepared.owner, autocommit=True) as connection:
+            yield connection, prepared
 
 
 def local_agent_id() -> str:

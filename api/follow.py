@@ -79,6 +79,17 @@ def progress_of(view: View) -> Progress:
     return Progress(row.status, row.exit_code, row.completed_at is not None, streams)
 
 
+def check_room(count: int) -> None:
+    """Raise `Problem` 503 if one more would be more than this server follows."""
+    if count >= FOLLOWERS_MAX:
+        raise Problem(
+            503,
+            "unavailable",
+            f"This server has {FOLLOWERS_MAX} followers already. Try again in a moment.",
+            headers={"Retry-After": "10"},
+        )
+
+
 class Feed:
     """One execution that is followed: how far it has come, and the pieces that were read last."""
 
@@ -181,13 +192,7 @@ class Followers:
 
     def check_room(self) -> None:
         """Raise `Problem` 503 if there is no room for one more follower."""
-        if self.are_full:
-            raise Problem(
-                503,
-                "unavailable",
-                f"This server has {FOLLOWERS_MAX} followers already. Try again in a moment.",
-                headers={"Retry-After": "10"},
-            )
+        check_room(self.count)
 
     @contextlib.contextmanager
     def joined(self, view: View) -> Iterator[Feed]:

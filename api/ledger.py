@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from api import parameters, rendering, wire
 from api.auth import Authenticator, Caller
+from api.feed import Tail
 from api.follow import Followers
 from api.presence import Presence
 from api.problems import Problem, not_found
@@ -47,6 +48,7 @@ class Ledger(Struct, frozen=True):
     authenticator: Authenticator
     waiting: Waiting
     followers: Followers
+    tail: Tail
     presence: Presence
     new_id: ids.Uuid7
 

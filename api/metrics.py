@@ -71,6 +71,18 @@ class Metrics:
                 "Pieces of output read for them.",
                 self._ledger.followers.reads,
             ),
+            (
+                "cronledger_event_followers",
+                "gauge",
+                "Readers of the ledger.",
+                self._ledger.tail.count,
+            ),
+            (
+                "cronledger_event_reads_total",
+                "counter",
+                "Reads of the log for them.",
+                self._ledger.tail.reads,
+            ),
             ("cronledger_given_up_total", "counter", "Ended by the sweep.", self._sweeper.swept),
             ("cronledger_memory_peak_bytes", "gauge", "Peak memory.", usage.ru_maxrss * unit),
             ("cronledger_start_time_seconds", "gauge", "Start, Unix time.", _started),

@@ -6,12 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, executions, operations, statistics
+from api.described import agents, events, executions, operations, statistics
 from api.described.operation import Operation
 
 OPERATIONS: Final = (
     *executions.OPERATIONS,
     *statistics.OPERATIONS,
+    *events.OPERATIONS,
     *agents.OPERATIONS,
     *operations.OPERATIONS,
 )
@@ -115,12 +116,11 @@ def _content(kind: Any, by_type: dict[Any, Any]) -> dict[str, Any]:
     kinds = _kinds(kind)
     if not kinds:
         return {}
-    if isinstance(kinds[0], str):
-        text: dict[str, Any] = {"type": "string"}
-        return {
-            "content": {
-                media: {"schema": text if media.startswith("text/") else {}} for media in kinds
-            }
-        }
-    schemas = [by_type[one] for one in kinds]
-    return {"content": {_JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}}
+    content: dict[str, Any] = {}
+    if schemas := [by_type[one] for one in kinds if not isinstance(one, str)]:
+        content[_JSON] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+    for media in kinds:
+        if isinstance(media, str):
+            text: dict[str, Any] = {"type": "string"}
+            content[media] = {"schema": text if media.startswith("text/") else {}}
+    return {"content": content}

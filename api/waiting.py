@@ -1,9 +1,9 @@
-"""Who waits for what: agents for work, heartbeats for a cancel, followers for output."""
+"""Who waits for what: agents for work, heartbeats for a cancel, followers for output or events."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 from uuid import UUID
 
 from domain.commands import Create
@@ -11,6 +11,8 @@ from store.work import Done, Notice, Work
 
 Ears: TypeAlias = defaultdict[UUID, set[asyncio.Event]]
 News: TypeAlias = tuple[str | None, tuple[str, ...]]
+
+_LOG: Final = UUID(int=0)
 
 
 class Waiting:
@@ -21,6 +23,7 @@ class Waiting:
         self._claims: dict[ClaimWait, None] = {}
         self._cancels: Ears = defaultdict(set)
         self._outputs: Ears = defaultdict(set)
+        self._commits: Ears = defaultdict(set)
         self.stopping = False
 
     @property
@@ -37,7 +40,7 @@ class Waiting:
         """Let everyone look again, as after a gap in the news."""
         for place in self._claims:
             place.event.set()
-        for ears in (self._cancels, self._outputs):
+        for ears in (self._cancels, self._outputs, self._commits):
             for events in ears.values():
                 for event in events:
                     event.set()
@@ -56,6 +59,8 @@ class Waiting:
                 event.set()
         for execution_id in notice.ended:
             self.hear_output(execution_id)
+        for event in self._commits.get(_LOG, ()):
+            event.set()
 
     def hear_output(self, execution_id: UUID) -> None:
         """Wake who follows an execution: this server has just stored output of it."""
@@ -96,6 +101,10 @@ class Waiting:
     def output(self, execution_id: UUID) -> "ExecutionWait":
         """Return a place among those who wait for output of one execution, or its end."""
         return ExecutionWait(self, self._outputs, execution_id)
+
+    def commits(self) -> "ExecutionWait":
+        """Return a place among those who wait for anything that is recorded."""
+        return ExecutionWait(self, self._commits, _LOG)
 
     def enter_claim(self, place: "ClaimWait") -> None:
         """Take a place in the queue for work."""

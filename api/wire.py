@@ -5,7 +5,7 @@ rest is added. Times are RFC 3339 in UTC with milliseconds.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -306,31 +306,6 @@ class Complete(Struct, forbid_unknown_fields=True, kw_only=True):
     stderr_sha256: WrittenSha256 | None = None
     ended_at: Timestamp | None = None
     masked: bool = False
-
-
-# ------------------------------------------------------------------------------------------ audit
-
-
-class AuditEvent(Struct):
-    """One event of an execution's history."""
-
-    position: int
-    version: int
-    type: str
-    occurred_at: Timestamp
-    recorded_at: Timestamp
-    actor: str
-    request_id: str
-    correlation_id: ExecutionId
-    schema_version: int
-    leaf_hash: str
-    data: dict[str, Any]
-
-
-class AuditTrail(Struct):
-    """The history of one execution, in order."""
-
-    data: list[AuditEvent]
 
 
 # ----------------------------------------------------------------------------------------- overview

@@ -1,4 +1,4 @@
-"""`cronledger logs --follow`: output as it is written, until the execution has ended."""
+"""`cronledger logs --follow`: output as it is written; and how live events are taken up again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agent.backoff import Backoff
@@ -35,24 +35,36 @@ def follow(client: Client, execution_id: str, streams: Iterable[str], output: Ou
         Unreachable: It could not be reached in the first place.
     """
     query = [("follow", "true"), *(("stream", stream) for stream in streams)]
+    for event in resumed(client, execution_path(execution_id, "/logs"), query):
+        if event.name == "end":
+            output.close()
+            _say(_end_of(execution_id, event.data))
+            break
+        _show(event, output)
+    return 0
+
+
+def resumed(client: Client, path: str, query: Sequence[tuple[str, str]]) -> Iterator[Event]:
+    """Yield server-sent events; after a lost connection, for ever, those after the last one.
+
+    Raises:
+        Problem: The server refuses.
+        Unreachable: It could not be reached in the first place.
+    """
     backoff, last = Backoff(), None
     was_there = False
     while True:
         headers = {"Accept": _EVENTS} if last is None else {"Last-Event-ID": last}
         asked = None
         try:
-            lines = client.lines(execution_path(execution_id, "/logs"), query, headers, _EVENTS)
+            lines = client.lines(path, query, headers, _EVENTS)
             with contextlib.closing(lines):
                 first = next(lines, b"")
                 was_there = True
                 for event in events(itertools.chain([first], lines)):
-                    if event.name == "end":
-                        output.close()
-                        _say(_end_of(execution_id, event.data))
-                        return 0
-                    _show(event, output)
                     last = event.id
                     backoff.reset()
+                    yield event
         except Unreachable as error:
             if not was_there:
                 raise

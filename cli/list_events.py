@@ -1,4 +1,4 @@
-"""`cronledger events`: the events of one execution, as they were recorded."""
+"""`cronledger events`: events as they were recorded, of one execution or of the whole ledger."""
 
 from __future__ import annotations
 
@@ -8,25 +8,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.client import Client
+from cli.arguments import at_least
 from cli.connection import execution_path, print_json, with_server
+from cli.follow_logs import resumed
 from cli.table import cell, table, terminal_width, time_cell
+from cli.usage import UsageError
 
 _HEAD = ("POSITION", "VERSION", "TYPE", "RECORDED (UTC)", "ACTOR", "DATA")
+_LEDGER_HEAD = ("POSITION", "RECORDED (UTC)", "TYPE", "OF", "ACTOR", "DATA")
 _DATA_COLUMN = 5
+_LEDGER = "/v1/events"
+_LIMIT = 50
+_PAGE = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("id", metavar="ID", help="the execution")
-    parser.add_argument("--json", action="store_true", help="print the server's JSON")
+    add = parser.add_argument
+    add("id", metavar="ID", nargs="?", help="only of this execution")
+    add("--follow", "-f", action="store_true", help="print events of the ledger as they come")
+    add(
+        "--after",
+        metavar="N",
+        type=at_least(0),
+        help="begin after position N (default: show the last ones, follow the next ones)",
+    )
+    add("--limit", metavar="N", type=at_least(1), help=f"at most N events (default {_LIMIT})")
+    add("--type", metavar="TYPE", action="append", help="of this type, such as completed")
+    add("--job", metavar="ID", action="append", help="of this job's executions")
+    add("--json", action="store_true", help="print JSON (with --follow one event a line)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the events."""
-    return with_server(lambda client: _events(client, args))
+    of_ledger = args.follow or args.after is not None or args.limit or args.type or args.job
+    if args.id is not None and of_ledger:
+        raise UsageError("--follow, --after, --limit, --type and --job are for the whole ledger")
+    if args.follow and args.limit:
+        raise UsageError("--follow has no end: leave --limit out")
+    work = _of_one if args.id is not None else _follow if args.follow else _of_ledger
+    return with_server(lambda client: work(client, args))
 
 
-def _events(client: Client, args: argparse.Namespace) -> int:
+def _of_one(client: Client, args: argparse.Namespace) -> int:
     answer = client.get(execution_path(args.id, "/events"))
     if args.json:
         print_json(answer)
@@ -36,6 +60,61 @@ def _events(client: Client, args: argparse.Namespace) -> int:
     return 0
 
 
+def _of_ledger(client: Client, args: argparse.Namespace) -> int:
+    limit = args.limit or _LIMIT
+    after = args.after if args.after is not None else max(0, _head(client) - limit)
+    page = _gathered(client, _filters(args), after, limit)
+    if args.json:
+        print(json.dumps(page, ensure_ascii=False))
+        return 0
+    rows = [_ledger_row(event) for event in page["data"]]
+    if rows:
+        print(table(_LEDGER_HEAD, rows, elastic=_DATA_COLUMN, width=terminal_width()))
+    pagination = page["pagination"]
+    looked = f"looked at positions {after + 1} to {pagination['next_after']}"
+    more = f"; go on with --after {pagination['next_after']}" if pagination["has_more"] else ""
+    print(f"{chr(10) if rows else ''}{len(rows)} events, {looked} of {pagination['head']}{more}")
+    return 0
+
+
+def _gathered(
+    client: Client, filters: list[tuple[str, str]], after: int, limit: int
+) -> dict[str, Any]:
+    """Return up to `limit` events as one page: with filters, the server's may be short."""
+    found: list[Any] = []
+    at = after
+    while True:
+        size = min(_PAGE, limit - len(found))
+        page = client.get(_LEDGER, [("after", str(at)), ("limit", str(size)), *filters]).json()
+        found += page["data"]
+        at = page["pagination"]["next_after"]
+        if len(found) >= limit or not page["pagination"]["has_more"]:
+            return {"data": found, "pagination": {**page["pagination"], "after": after}}
+
+
+def _follow(client: Client, args: argparse.Namespace) -> int:
+    after = _head(client) if args.after is None else args.after
+    query = [("follow", "true"), ("after", str(after)), *_filters(args)]
+    for event in resumed(client, _LEDGER, query):
+        if event.name != "recorded":
+            continue
+        if args.json:
+            print(json.dumps(event.data, ensure_ascii=False), flush=True)
+        else:
+            print("  ".join(_ledger_row(event.data)), flush=True)
+    return 0
+
+
+def _head(client: Client) -> int:
+    return int(client.get(_LEDGER, [("limit", "1")]).json()["pagination"]["head"])
+
+
+def _filters(args: argparse.Namespace) -> list[tuple[str, str]]:
+    types = [name if "." in name else f"execution.{name}" for name in args.type or ()]
+    query = [("type", name) for name in types]
+    return query + [("job_id", job) for job in args.job or ()]
+
+
 def _row(event: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         cell(event["position"]),
@@ -43,8 +122,26 @@ def _row(event: Mapping[str, Any]) -> tuple[str, ...]:
         cell(event["type"]),
         time_cell(event["recorded_at"]),
         _compact(event.get("actor")),
-        _compact(event.get("data")),
+        data_cell(event),
     )
+
+
+def _ledger_row(event: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        cell(event["position"]),
+        time_cell(event["recorded_at"]),
+        cell(event["type"]),
+        cell(event.get("execution_id") or event.get("stream_id")),
+        cell(event.get("actor")),
+        data_cell(event),
+    )
+
+
+def data_cell(event: Mapping[str, Any]) -> str:
+    """Return what an event says, on one line; one that cannot be read is marked."""
+    unreadable = event.get("unreadable")
+    mark = f"(unreadable: {cell(unreadable)}) " if unreadable else ""
+    return mark + _compact(event.get("data"))
 
 
 def _compact(value: object) -> str:

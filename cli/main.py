@@ -66,7 +66,10 @@ COMMANDS = (
     Subcommand("stats", "show how much ended how, and how long it took", "cli.show_statistics"),
     Subcommand("missed", "list jobs that should have run and did not", "cli.list_missed"),
     Subcommand("agents", "list the agents and what they run", "cli.list_agents"),
-    Subcommand("events", "show the recorded events of one execution", "cli.list_events"),
+    Subcommand("events", "show recorded events: of one execution, or all", "cli.list_events"),
+    Subcommand("audit", "show what happened to an execution, step by step", "cli.audit"),
+    Subcommand("export", "write the whole ledger into a file", "cli.export_ledger"),
+    Subcommand("import", "read an exported ledger into an empty one", "cli.import_ledger"),
 )
 
 

@@ -11,14 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.administration import with_settings
 from cli.arguments import at_least
-from cli.home import default_home
 from cli.usage import UsageError
 from domain.names import is_name
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from api.settings import Settings
     from store.tokens import Token
 
 _DAYS_MAX = 36_500
@@ -59,28 +60,17 @@ def _days(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action."""
-    import psycopg  # noqa: PLC0415 - not for --help
-
-    from api.bootstrap import administration  # noqa: PLC0415
-    from api.settings import SettingsError, load  # noqa: PLC0415
-    from store.database import NotReady  # noqa: PLC0415
-    from store.embedded import EmbeddedError  # noqa: PLC0415
-    from store.keys import WrongKey  # noqa: PLC0415
-    from store.witness import HistoryLost  # noqa: PLC0415
-
     if args.action == "create":
         _check(args)
     action = {"create": _create, "list": _list, "revoke": _revoke}[args.action]
-    try:
-        with administration(load(args.home or default_home())) as connection:
+
+    def work(settings: Settings) -> int:
+        from api.bootstrap import administration  # noqa: PLC0415 - not for --help
+
+        with administration(settings) as connection:
             return action(args, connection)
-    except SettingsError as error:
-        raise UsageError(str(error)) from error
-    except (NotReady, WrongKey, HistoryLost, EmbeddedError, OSError) as error:
-        print(f"cronledger: {error}", file=sys.stderr)
-    except psycopg.OperationalError as error:
-        print(f"cronledger: the database cannot be used: {error}", file=sys.stderr)
-    return 3
+
+    return with_settings(args.home, work)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -146,12 +146,6 @@ OPERATIONS: Final = (
         errors=(400, 404, 416),
     ),
     Operation(
-        *("get", ONE + "/events", "executionEvents", "The audit trail", "executions"),
-        answers={200: ("Every event in order", wire.AuditTrail)},
-        parameters=(ID,),
-        errors=(400, 404),
-    ),
-    Operation(
         *("get", PATH + "/missed", "missedExecutions", "What should have run", "executions"),
         answers={200: ("Jobs whose last due run did not come", wire.MissedList)},
         errors=(400,),

@@ -1,12 +1,9 @@
-"""Executions for people and programs: list, get, retry, cancel, audit trail."""
+"""Executions for people and programs: list, get, retry, cancel."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any, Final
-from uuid import UUID
 
-import msgspec
 from litestar import Request, get, post
 from litestar.types import ASGIApp
 from msgspec import Struct
@@ -15,9 +12,9 @@ from api import answers, parameters, rendering, validators, wire
 from api.answers import Answered
 from api.ledger import Ledger, key_of, of
 from api.problems import not_found
-from domain import commands, ids
+from domain import commands
 from domain.execution import Execution
-from projections import executions, queries
+from projections import executions
 from projections.queries import Texts, View
 from store import output
 from store.work import Answer, Done, Work
@@ -25,8 +22,6 @@ from store.work import Answer, Done, Work
 PATH: Final = "/v1/cron-executions"
 _ONE: Final = PATH + "/{execution_id:str}"
 _INLINE_BYTES: Final = 256 * 1024
-# Fields of events that name executions: the database holds UUIDs, people see ids.
-_EXECUTION_IDS: Final = frozenset({"root_id", "retry_of", "retried_as"})
 
 
 class Nothing(Struct, forbid_unknown_fields=True):
@@ -162,48 +157,11 @@ async def cancel_execution(request: Req) -> ASGIApp:
     return answers.json(rendering.execution(view, wire.now()), status)
 
 
-@get(_ONE + "/events")
-async def execution_events(request: Req) -> ASGIApp:
-    """Return the audit trail of one execution."""
-    ledger = of(request)
-    await ledger.authenticator.require(request, "read")
-    parameters.query(request, ())
-    entries = await queries.events(ledger.pool, parameters.execution_id(request))
-    if not entries:
-        raise not_found()
-    return answers.json(wire.AuditTrail([_audit_event(entry) for entry in entries]))
-
-
-def _audit_event(entry: queries.AuditEntry) -> wire.AuditEvent:
-    try:
-        data = msgspec.json.decode(entry.payload, type=dict[str, Any])
-    except (msgspec.MsgspecError, ValueError):
-        data = {"unreadable": True}
-    data.pop("type", None)
-    for name in _EXECUTION_IDS & data.keys():
-        with contextlib.suppress(TypeError, ValueError):
-            data[name] = ids.to_text(ids.EXECUTION, UUID(data[name]))
-    return wire.AuditEvent(
-        position=entry.position,
-        version=entry.version,
-        type=entry.type,
-        occurred_at=wire.timestamp(entry.occurred_at),
-        recorded_at=wire.timestamp(entry.recorded_at),
-        actor=entry.actor,
-        request_id=ids.to_text(ids.REQUEST, entry.command_id),
-        correlation_id=ids.to_text(ids.EXECUTION, entry.correlation_id),
-        schema_version=entry.schema_version,
-        leaf_hash=entry.leaf_hash.hex(),
-        data=data,
-    )
-
-
 HANDLERS: Final = (
     list_executions,
     get_execution,
     retry_execution,
     cancel_execution,
-    execution_events,
 )
 
 __all__ = ["HANDLERS", "PATH"]

@@ -4,7 +4,6 @@ import asyncio
 import re
 from typing import Any, Final
 
-import psycopg
 from litestar import Request, get
 from litestar.types import ASGIApp
 
@@ -72,13 +71,7 @@ async def _follow(
     offsets = dict(zip(streams, places, strict=True))
 
     async def may_go_on() -> bool:
-        try:
-            await ledger.authenticator.require(request, "read")
-        except Problem:
-            return False
-        except psycopg.Error:
-            pass  # nobody can tell for now
-        return True
+        return await ledger.authenticator.still_allows(request, "read")
 
     view = await ledger.view(parameters.execution_id(request))
     ledger.followers.check_room()

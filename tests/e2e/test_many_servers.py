@@ -12,7 +12,7 @@ from store import tokens
 from tests.e2e.conftest import QUICK
 from tests.support import invariants
 from tests.support.calls import Api, eventually, fresh, waiting_claims
-from tests.support.following import Live
+from tests.support.following import Live, live_ledger
 from tests.support.postgres import Database, Postgres
 from tests.support.server import ServerProcess, running_server
 
@@ -81,22 +81,29 @@ def test_work_and_cancels_are_heard_across_servers(
     held.complete(outcome="canceled", exit_code=143, signal=15).ok()
 
 
-def test_output_is_followed_across_servers(
+def test_output_and_events_are_followed_across_servers(
     pair: tuple[ServerProcess, ServerProcess, Database],
 ) -> None:
-    """What an agent tells one server, a reader of the other has within a second; the end too."""
+    """What one server is told, a reader of the other has within a second; the end too."""
     first, second, _ = pair
     here, there = first.api, Api(second.url, first.admin_token)
     held = here.start()
-    with Live(there, held.id) as live:
-        events = live.events()
+    with Live(there, held.id) as live, live_ledger(there, {"execution_id": held.id}) as ledger:
+        events, recorded = live.events(), ledger.events()
+        assert [next(recorded).data["position"] for _ in range(2)] == [1, 2]
         for number in range(3):
             held.append(b"line\n", 5 * number).ok()
             began = time.monotonic()
             assert next(events).bytes == b"line\n"
             assert time.monotonic() - began < 1
         held.complete(outcome="exited", exit_code=0).ok()
+        began = time.monotonic()
+        assert next(recorded).data["type"] == "execution.completed"
+        assert time.monotonic() - began < 1
         assert [event.name for event in events] == ["end"]
+        other = Api(first.url, first.admin_token)
+        with live_ledger(other, after=2) as resumed:
+            assert next(resumed.events()).data["position"] == 3
 
 
 def test_a_revocation_reaches_every_server_within_a_second(

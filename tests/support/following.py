@@ -1,4 +1,4 @@
-"""A reader of live output for tests: server-sent events over a plain connection."""
+"""A reader of live output and live events for tests: server-sent events over a plain connection."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ class Event:
 
 
 class Live:
-    """One connection that follows one execution; `after` is the header Last-Event-ID."""
+    """One connection that follows one execution, or `path`; `after` is the Last-Event-ID."""
 
     def __init__(
         self,
         api: Api,
         execution: str,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
         *,
         after: str | None = None,
+        path: str | None = None,
     ) -> None:
         parts = urlsplit(api.url)
         self.connection = http.client.HTTPConnection(
@@ -45,8 +46,9 @@ class Live:
         headers = {"Authorization": f"Bearer {api.token}"}
         if after is not None:
             headers["Last-Event-ID"] = after
-        asked = urlencode({"follow": "true", **(query or {})})
-        self.connection.request("GET", f"{PATH}/{execution}/logs?{asked}", headers=headers)
+        asked = urlencode({"follow": "true", **(query or {})}, doseq=True)
+        path = path or f"{PATH}/{execution}/logs"
+        self.connection.request("GET", f"{path}?{asked}", headers=headers)
         self.answer = self.connection.getresponse()
 
     def events(self) -> Iterator[Event]:
@@ -94,3 +96,8 @@ def metric(api: Api, name: str) -> int:
     lines = api.request("GET", "/metrics").ok().body.decode().splitlines()
     (found,) = [line.split()[-1] for line in lines if line.startswith(f"{name} ")]
     return int(float(found))
+
+
+def live_ledger(api: Api, query: Mapping[str, Any] | None = None, *, after: object = None) -> Live:
+    """A connection that follows the whole ledger; `after` is the header Last-Event-ID."""
+    return Live(api, "", query, after=None if after is None else str(after), path="/v1/events")
