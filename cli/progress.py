@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 
@@ -30,7 +31,7 @@ class Progress:
         """Take in how far it is; tell of it if it is time to."""
         now = time.monotonic()
         if step != self._step:
-            self._step, self._began, self._told = step, now, 0.0
+            self._step, self._began, self._told = step, now, -math.inf
         pause = _REDRAW_SECONDS if self._moves else _LINE_SECONDS
         if self._quiet or now - self._told < pause:
             return
