@@ -31,7 +31,7 @@ def _verify(args: argparse.Namespace, conninfo: str) -> int:
     from projections.read_models import READ_MODELS  # noqa: PLC0415
     from projections.verify import verify  # noqa: PLC0415
 
-    progress = Progress("steps")
+    progress = Progress("checks")
     try:
         seen = verify(conninfo, READ_MODELS, owned.home(args) / WITNESS, progress)
     finally:

@@ -145,8 +145,8 @@ def _check_beside(
     gone = erased(connection)
     if not all(shadow.exists(connection, table) for model in models for table in model.tables):
         return
-    for kind, name in STATEMENTS.items():
-        progress(f"checking {kind}", 0, 0)
+    for number, (kind, name) in enumerate(STATEMENTS.items()):
+        progress("comparing", number, len(STATEMENTS))
         for subject, detail in connection.execute(sql.named(name).encode()):
             if kind == "configuration" and _is_erased(subject, detail, gone):
                 found.erased += 1

@@ -19,6 +19,7 @@ from projections.queries import Filter
 from projections.read_models import READ_MODELS, ReadModel, check
 from projections.rebuild import REBUILD_LOCK, RebuildRefused, Rebuilt, rebuild
 from projections.verify import verify
+from store.appender import Unavailable
 from store.changes import Change
 from store.database import NotReady
 from tests.property import test_ledger_machine as machines
@@ -264,3 +265,42 @@ def test_a_server_says_what_helps_if_its_version_is_missing_or_far_behind(
     with database.as_owner() as owner:
         owner.execute(_MIGRATION.encode())
     check(database.conninfo, NEW)
+
+
+@pytest.mark.anyio
+async def test_a_writer_does_not_go_on_without_its_read_model(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Given its version is gone when others recorded, a server records nothing and says why."""
+    async with running_ledger(database) as one, running_ledger(database) as other:
+        await Desk(one).ended()
+        with database.as_owner() as owner:
+            owner.execute("UPDATE read.projections SET position = position - 1")
+            owner.execute("DELETE FROM read.projections WHERE name = 'executions'")
+
+        with pytest.raises(Unavailable):
+            await Desk(other).begun()
+
+    assert "run `cronledger rebuild`" in caplog.text
+    with database.as_owner() as owner:
+        assert owner.execute("SELECT count(*) FROM ledger.events").fetchone() == (3,)
+    rebuilt(database)
+    async with running_ledger(database) as again:
+        await Desk(again).ended()
+    invariants.check(database.owner)
+
+
+@pytest.mark.anyio
+async def test_a_short_distance_is_bridged_without_work(database: Database) -> None:
+    """Given events without rows, a server that has nothing to do brings them up by itself."""
+    async with running_ledger(database) as ledger:
+        state = await Desk(ledger).ended()
+    with database.as_owner() as owner:
+        owner.execute("DELETE FROM read.executions_1")
+        owner.execute("UPDATE read.projections SET position = 0 WHERE name = 'executions'")
+
+    async with running_ledger(database) as ledger:
+        async with asyncio.timeout(20):
+            while await ledger.views.one(state.id) is None:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+    invariants.check(database.owner)
