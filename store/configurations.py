@@ -80,6 +80,8 @@ def shown(body: bytes | None) -> Job:
     if body is None:
         return ERASED
     job = _decoder.decode(body)
+    if not job.secrets:
+        return job
     return msgspec.structs.replace(job, secrets=dict.fromkeys(job.secrets, ""))
 
 

@@ -19,6 +19,7 @@ LEFT JOIN store.outputs x ON x.execution_id = e.id AND x.stream = 2
 LEFT JOIN LATERAL (
     -- Of an end that the server observed there is none; a later one belongs to the late outcome.
     SELECT body FROM store.messages
-    WHERE execution_id = e.id AND e.observed_by = 'agent' ORDER BY version LIMIT 1
+    WHERE execution_id = e.id AND e.observed_by = 'agent' AND e.status IN ('failed', 'timeout')
+    ORDER BY version LIMIT 1
 ) AS m ON true
 ORDER BY e.id DESC

@@ -114,6 +114,22 @@ DAMAGES = {
         "UPDATE read.executions_1 SET status = 'success' WHERE status = 'failed'",
         "status is 'success'",
     ),
+    "total changed": (
+        "UPDATE read.totals_1 SET failed_manual = failed_manual - 1 WHERE job_id = ''",
+        "totals of job ''",
+    ),
+    "total removed": (
+        "DELETE FROM read.totals_1 WHERE job_id = 'expected'",
+        "totals of job 'expected'",
+    ),
+    "statistics changed": (
+        "UPDATE read.statistics_days_1 SET count = count + 1 WHERE job_id <> ''",
+        "statistics_days_1 of",
+    ),
+    "statistics removed": (
+        "DELETE FROM read.statistics_ever_1 WHERE status = 'canceled'",
+        "statistics_ever_1 of",
+    ),
     "row's time changed": (
         "UPDATE read.executions_1 SET started_at = started_at + interval '1 us'",
         "started_at is",
