@@ -148,6 +148,10 @@ def merged(ledger: Ledger, view: JobView, asked: ChangeJob) -> CreateJob:
     if "tags" in given and "max_concurrent_per_tag" not in given:
         limits = now.max_concurrent_per_tag.items()
         given["max_concurrent_per_tag"] = {tag: n for tag, n in limits if tag in given["tags"]}
+    if asked.notification_config is not UNSET:
+        lists = asdict(asked.notification_config).items()
+        changed = {event: targets for event, targets in lists if targets is not UNSET}
+        given["notification_config"] = replace(now.notification_config, **changed)
     environment, secrets = _environment(now, asked)
     return replace(now, environment=environment, secrets=secrets, **given)
 

@@ -71,6 +71,15 @@ class NotificationConfig(Struct, forbid_unknown_fields=True, frozen=True):
     on_missed: Webhooks = ()
 
 
+class ChangeNotificationConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """Which lists of addresses are to be others; what is left out stays, since it is not shown."""
+
+    on_failure: Webhooks | UnsetType = UNSET
+    on_success: Webhooks | UnsetType = UNSET
+    on_recovery: Webhooks | UnsetType = UNSET
+    on_missed: Webhooks | UnsetType = UNSET
+
+
 class ShownNotificationConfig(Struct):
     """The addresses without what follows their hosts, since that is often a secret."""
 
@@ -170,7 +179,7 @@ class CreateJob(Struct, forbid_unknown_fields=True, kw_only=True):
 class ChangeJob(Struct, forbid_unknown_fields=True, kw_only=True):
     """What is to be different; what is left out stays as it is.
 
-    A member is replaced whole. Of `environment` and `secrets`: values that are secret and not named
+    A member is replaced whole, but for the lists in `notification_config`. Of `environment` and `secrets`: values that are secret and not named
     in a new environment stay; names that a new list of secrets leaves out are secret no more and
     gone. With `version` (or the header If-Match) the change holds only if the job is still at that
     version.
@@ -183,7 +192,7 @@ class ChangeJob(Struct, forbid_unknown_fields=True, kw_only=True):
     working_dir: Directory | UnsetType | None = UNSET
     timeout_seconds: Timeout | UnsetType | None = UNSET
     retry_config: RetryConfig | UnsetType | None = UNSET
-    notification_config: NotificationConfig | UnsetType = UNSET
+    notification_config: ChangeNotificationConfig | UnsetType = UNSET
     environment: Environment | UnsetType = UNSET
     secrets: Secrets | UnsetType = UNSET
     tags: Labels | UnsetType = UNSET
