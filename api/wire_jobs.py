@@ -179,10 +179,10 @@ class CreateJob(Struct, forbid_unknown_fields=True, kw_only=True):
 class ChangeJob(Struct, forbid_unknown_fields=True, kw_only=True):
     """What is to be different; what is left out stays as it is.
 
-    A member is replaced whole, but for the lists in `notification_config`. Of `environment` and `secrets`: values that are secret and not named
-    in a new environment stay; names that a new list of secrets leaves out are secret no more and
-    gone. With `version` (or the header If-Match) the change holds only if the job is still at that
-    version.
+    A member is replaced whole, but for the lists in `notification_config`. Of `environment` and
+    `secrets`: values that are secret and not named in a new environment stay; names that a new list
+    of secrets leaves out are secret no more and gone. With `version` (or the header If-Match) the
+    change holds only if the job is still at that version.
     """
 
     name: Title | UnsetType = UNSET

@@ -138,5 +138,9 @@ def _command(entry: Entry) -> str | list[str]:
     if not entry.standard_input:
         return text if entry.shell == DEFAULT_SHELL else [entry.shell, "-c", text]
     given = _PERCENT.sub(lambda found: "%" if found[0] == r"\%" else "\n", entry.standard_input[1:])
-    printed = " ".join(shlex.quote(line) for line in given.split("\n"))
-    return f"printf '%s\\n' {printed} | {shlex.quote(entry.shell)} -c {shlex.quote(text)}"
+    run = f"{shlex.quote(entry.shell)} -c {shlex.quote(text)}"
+    if not given:
+        return f"{run} </dev/null"
+    # cron ends it with a line break, unless there is one.
+    lines = given[:-1].split("\n") if given.endswith("\n") else given.split("\n")
+    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} | {run}"
