@@ -111,7 +111,11 @@ def work(ledger: Ledger, asked: Asked) -> Work:
         Definition(asked.name, f"0 {asked.hour} * * *", hooks), ledger.keys
     )
     plan = Plan(f"0 {asked.hour} * * *", "UTC", 300, "run_once", "allow", tags=("db",))
-    bodies = {"definition": definition_digest, "configuration": configuration_digest, "plan": plan}
+    bodies: dict[str, Any] = {
+        "definition": definition_digest,
+        "configuration": configuration_digest,
+        "plan": plan,
+    }
     command: job_commands.JobCommand
     if asked.kind == "create":
         command = job_commands.CreateJob(**stamp, job_id=asked.name, **bodies)
@@ -131,7 +135,7 @@ def seen(answer: Done | BaseException) -> object:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(plan=st.lists(ASKED, min_size=1, max_size=14))
 def test_jobs_are_as_their_model(postgres: Postgres, plan: list[Asked]) -> None:
