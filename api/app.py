@@ -27,6 +27,7 @@ from api.routes import (
     creation,
     events,
     executions,
+    jobs,
     logs,
     operations,
     overview,
@@ -52,6 +53,7 @@ HANDLERS: Final = (
     *statistics.HANDLERS,
     *agents.HANDLERS,
     *logs.HANDLERS,
+    *jobs.HANDLERS,
     *operations.HANDLERS,
 )
 

@@ -55,6 +55,7 @@ COMMANDS = (
         "exec", "run a command here and record the run", "cli.exec_command", takes_command=True
     ),
     Subcommand("crontab", "show a crontab with its commands recorded", "cli.crontab_command"),
+    Subcommand("job", "define jobs, list, change and run them", "cli.job", takes_command=True),
     Subcommand("token", "create, list and revoke access tokens", "cli.token"),
     Subcommand("rebuild", "make the read models anew from the log", "cli.rebuild"),
     Subcommand("verify", "check the whole ledger", "cli.verify"),

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.execution import Execution
+from domain.streams import State
 from projections import sql
 from store.changes import Change
 
@@ -101,16 +102,20 @@ class Executions:
 
     def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
         """Return the parameters of the statement for the executions that a batch changed."""
-        rows = [row(change.after, change.position) for change in changes]
+        rows = [
+            row(change.after, change.position)
+            for change in changes
+            if isinstance(change.after, Execution)
+        ]
         return msgspec.json.encode(rows), str(position).encode()
 
     def refold(self) -> "Executions":
         """Return ourselves: a row needs to know nothing of the others."""
         return self
 
-    def take(self, state: Execution, position: int) -> Iterable[tuple[str, Struct]]:
+    def take(self, state: State, position: int) -> Iterable[tuple[str, Struct]]:
         """Return the row of one execution."""
-        return ((TABLE, row(state, position)),)
+        return ((TABLE, row(state, position)),) if isinstance(state, Execution) else ()
 
     def join(self, later: "Executions") -> None:
         """Do nothing: nothing was gathered."""

@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from domain import events
+from domain import events, job_events
 from domain.events import Happened
-from domain.execution import RETRYABLE, Execution, evolve
+from domain.execution import RETRYABLE, Execution
+from domain.job import CronJob
 
 
 class Kind(Protocol):
     """One kind of stream: what an event makes of a state, and whether it may happen there."""
-
-    def evolve(self, state: Any, happened: Happened) -> Any:
-        """Return the state after one more event. Never raises."""
-        ...
 
     def complaint(self, state: Any, happened: Happened) -> str | None:
         """Return why the rules do not allow this event in this state, None if they do."""
@@ -22,10 +19,6 @@ class Kind(Protocol):
 
 class Executions:
     """The streams of executions, judged by the rules of their paths, apart from `decide`."""
-
-    def evolve(self, state: Execution | None, happened: Happened) -> Execution | None:
-        """Return the state after one more event."""
-        return evolve(state, happened)
 
     def complaint(self, state: Execution | None, happened: Happened) -> str | None:
         """Return why this event may not be here."""
@@ -62,7 +55,35 @@ def _is_allowed(state: Execution, event: events.Event) -> bool:
             return False
 
 
-KINDS: Final[Mapping[str, Kind]] = {"execution": Executions()}
+class Jobs:
+    """The streams of jobs."""
+
+    def complaint(self, state: CronJob | None, happened: Happened) -> str | None:
+        """Return why this event may not be here."""
+        event = happened.event
+        if isinstance(event, job_events.JobCreated):
+            is_free = state is None or state.status == "deleted"
+            return None if is_free else "a job is created once, and again after it was deleted"
+        if state is None:
+            return "a job begins with job.created"
+        if _may_happen(state, event):
+            return None
+        return f"{event.__struct_config__.tag} cannot follow while the job is {state.status}"
+
+
+def _may_happen(state: CronJob, event: events.Event) -> bool:
+    match event:
+        case job_events.JobPaused():
+            return state.status == "enabled"
+        case job_events.JobResumed():
+            return state.status == "paused"
+        case job_events.JobChanged() | job_events.JobDeleted():
+            return state.status != "deleted"
+        case _:
+            return False
+
+
+KINDS: Final[Mapping[str, Kind]] = {"execution": Executions(), "job": Jobs()}
 
 
 def kind_of(event_type: str) -> str:

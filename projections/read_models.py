@@ -1,6 +1,6 @@
 """The read models, in one place, and what each of them must be able to do.
 
-A read model is a pure function of the state of every execution: of the last one, and of the
+A read model is a pure function of the state of every execution or job: of the last one, and of the
 position at which it came to be. Three ways lead to its rows, over the same fold:
 
 * **inline**: the appender hands over what a batch changed (`statement` with `parameters`), in the
@@ -21,8 +21,9 @@ from typing import Any, Final, Protocol, TypeAlias
 import psycopg
 from msgspec import Struct
 
-from domain.execution import Execution
+from domain.streams import State
 from projections.executions import Executions
+from projections.jobs import Jobs
 from projections.statistics import Statistics
 from projections.totals import Totals
 from store import changes
@@ -36,13 +37,14 @@ TableRow: TypeAlias = tuple[str, Struct]
 class Refold(Protocol):
     """One pass over the whole history, into rows."""
 
-    def take(self, state: Execution, position: int) -> Iterable[TableRow]:
-        """Take one execution in its last state, which it has since `position`.
+    def take(self, state: State, position: int) -> Iterable[TableRow]:
+        """Take one execution or job in its last state, which it has since `position`.
 
-        Called once for each execution, in ascending order of ids, which is the order of their
-        creation. Returns the rows that are complete now: at once one for a table of executions,
-        those of an interval once an execution of a later one comes, none for a counter. Rows of a
-        table come in ascending order of its primary key, and each key once.
+        Called once for each stream, in ascending order of ids, which for executions is the order
+        of their creation; what it is no model of, it passes by. Returns the rows that are complete
+        now: at once one for a table of executions, those of an interval once an execution of a
+        later one comes, none for a counter. Rows of a table come in ascending order of its primary
+        key, and each key once.
         """
         ...
 
@@ -90,7 +92,7 @@ class ReadModel(Protocol):
         """The statement of the inline write."""
         ...
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, ...]:
         """Return the statement's parameters for what changed; `position` is the head."""
         ...
 
@@ -99,7 +101,12 @@ class ReadModel(Protocol):
         ...
 
 
-READ_MODELS: Final[tuple[ReadModel, ...]] = (Executions(), Totals(), Statistics())
+READ_MODELS: Final[tuple[ReadModel, ...]] = (
+    Executions(),
+    Totals(),
+    Statistics(),
+    Jobs(),
+)
 
 
 def check(conninfo: str, models: Sequence[ReadModel] = READ_MODELS) -> None:

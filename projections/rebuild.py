@@ -155,7 +155,7 @@ def _bring(connection: Connection[Any], models: Sequence[ReadModel], after: int,
         found = cursor.execute(sql.named("read_changed").encode(), [after, upto])
         changed = changes.changes((ChangedEvent(*row) for row in found), after)
         for model in models:
-            parameters = [part.decode() for part in model.parameters(changed, upto)]
+            parameters = [part and part.decode() for part in model.parameters(changed, upto)]
             cursor.execute(shadow.elsewhere(model.statement).encode(), parameters)
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from domain import ids
 from domain.execution import Execution
+from domain.streams import State
 from projections import durations, sql
 from projections.totals import ALL_JOBS
 from store.changes import Change
@@ -118,8 +119,10 @@ class Statistics:
         """Return the parameters of the statement: what is added to each row."""
         added = Statistics()
         for change in changes:
-            if change.before is None or change.before.completed_at is None:
-                added._add(change.after)
+            before, after = change.before, change.after
+            has_ended = isinstance(before, Execution) and before.completed_at is not None
+            if isinstance(after, Execution) and not has_ended:
+                added._add(after)
         tables = (added._hours, added._days, added._ever)
         rows = (msgspec.json.encode(table.rows()) for table in tables)
         return (*rows, str(position).encode())
@@ -128,8 +131,10 @@ class Statistics:
         """Return sums that stand at nothing."""
         return Statistics()
 
-    def take(self, state: Execution, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - of the protocol
+    def take(self, state: State, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - of the protocol
         """Add one execution; return the rows of the intervals that are over."""
+        if not isinstance(state, Execution):
+            return ()
         day, hour = _intervals(state)
         complete = [*self._hours.take_before(hour), *self._days.take_before(day)]
         self._add(state)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from domain.events import TriggeredBy
 from domain.execution import Execution, Status
+from domain.streams import State
 from projections import sql
 from store.changes import Change
 
@@ -68,20 +69,24 @@ class Totals:
         """Return the parameters of the statement: what is added to each row."""
         added = Totals()
         for change in changes:
-            if change.before is not None:
-                if change.before.status == change.after.status:
+            before, after = change.before, change.after
+            if not isinstance(after, Execution):
+                continue
+            if isinstance(before, Execution):
+                if before.status == after.status:
                     continue
-                added._count(change.before, -1)
-            added._count(change.after, 1)
+                added._count(before, -1)
+            added._count(after, 1)
         return msgspec.json.encode(added._rows()), str(position).encode()
 
     def refold(self) -> "Totals":
         """Return counters that stand at nothing."""
         return Totals()
 
-    def take(self, state: Execution, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - of the protocol
+    def take(self, state: State, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - of the protocol
         """Count one execution; no row is complete before the last one."""
-        self._count(state, 1)
+        if isinstance(state, Execution):
+            self._count(state, 1)
         return ()
 
     def join(self, later: "Totals") -> None:

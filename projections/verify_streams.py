@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from domain.events import BodyDigest, Ending
 from domain.execution import Execution
+from domain.streams import State, evolve
 from projections import shadow
 from projections.findings import Findings
 from projections.kinds import KINDS, kind_of
@@ -25,7 +26,7 @@ _TOLD_EVERY: Final = 2000
 class Judged(NamedTuple):
     """What one stream comes to: its last readable state, since when, and the bodies it names."""
 
-    state: Any
+    state: State | None
     position: int
     endings: list[Ending]
     messages: dict[int, BodyDigest]
@@ -54,6 +55,7 @@ def check_streams(
             judged = judge(stream, found)
             if isinstance(judged.state, Execution):
                 bodies.check(found, stream.id, judged.endings, judged.messages)
+            if judged.state is not None:
                 refolded.take(judged.state, judged.position)
             untold += len(stream.events)
             if untold >= _TOLD_EVERY:
@@ -82,8 +84,8 @@ class _Refolded:
                 if _is_as_written(asking, table, row.__struct_fields__, found):
                     self._tables[table] = comparison(stack, connect, table, row, found)
 
-    def take(self, state: Execution, position: int) -> None:
-        """Take one execution in its last state."""
+    def take(self, state: State, position: int) -> None:
+        """Take one stream in its last state."""
         for refold in self._refolds:
             self._expect(refold.take(state, position))
 
@@ -118,7 +120,7 @@ def judge(stream: Stream, found: Findings) -> Judged:
     one, events = stream
     name = kind_of(events[0].type)
     kind = KINDS.get(name)
-    state: Any = None
+    state: State | None = None
     position = last = 0
     endings: list[Ending] = []
     messages: dict[int, BodyDigest] = {}
@@ -146,6 +148,6 @@ def judge(stream: Stream, found: Findings) -> Judged:
             endings.append(ending)
             if ending.message is not None:
                 messages[event.version] = ending.message
-        state = kind.evolve(state, happened)
+        state = evolve(state, happened)
         position = event.position
     return Judged(state, position, endings, messages)

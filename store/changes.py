@@ -13,7 +13,7 @@ from msgspec import Struct
 from psycopg import Connection, pq
 from psycopg_pool import AsyncConnectionPool
 
-from domain.execution import Execution
+from domain.streams import State
 from store import mapper, sql
 from store.roundtrip import RoundTrips
 from store.states import KnownEvent, state_after
@@ -24,7 +24,6 @@ STATEMENTS: Final = {
 }
 # So many events a server folds while it holds the append lock; a rebuild is for more.
 DISTANCE_MAX: Final = 5000
-EXECUTIONS: Final = "execution."
 # One row at least, in one snapshot.
 _STAND: Final = """
 SELECT p.name, p.version, p.position, log.head
@@ -36,10 +35,10 @@ Positions: TypeAlias = Mapping[tuple[str, int], int]
 
 
 class Change(Struct, frozen=True):
-    """What became of one execution: before it, after it, and at which position last."""
+    """What became of one execution or job: before it, after it, and at which position last."""
 
-    before: Execution | None
-    after: Execution
+    before: State | None
+    after: State
     position: int
 
 
@@ -61,7 +60,7 @@ class Projection(Protocol):
         """What writes it."""
         ...
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, ...]:
         """Return the statement's parameters for what a batch changed; `position` is the head."""
         ...
 
@@ -84,10 +83,10 @@ class ChangedEvent(KnownEvent, frozen=True):
 
 
 def changes(events: Iterable[ChangedEvent], after: int) -> list[Change]:
-    """Return what became of each execution after the position `after`.
+    """Return what became of each stream after the position `after`.
 
     `events` are whole histories. Of a stream that cannot be read to its end, what can be read
-    counts; streams of other kinds are passed by.
+    counts.
     """
     streams: dict[UUID, list[ChangedEvent]] = {}
     for event in events:
@@ -95,16 +94,15 @@ def changes(events: Iterable[ChangedEvent], after: int) -> list[Change]:
     found = []
     for history in streams.values():
         history.sort(key=lambda event: event.version)
-        if history[0].type.startswith(EXECUTIONS):
-            change = _change(history, after)
-            if change is not None:
-                found.append(change)
+        change = _change(history, after)
+        if change is not None:
+            found.append(change)
     return found
 
 
 def _change(history: list[ChangedEvent], after: int) -> Change | None:
-    before: Execution | None = None
-    state: Execution | None = None
+    before: State | None = None
+    state: State | None = None
     position = 0
     for event in history:
         following = state_after(state, event)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import pq
 
-from domain.execution import Execution
+from domain.streams import State, stream_of
 from store import changes, sql
 from store.chain import Head
 from store.changes import Positions
@@ -47,7 +47,7 @@ class BatchRead(Struct, frozen=True):
     events: Sequence[KnownEvent] = ()
     answers: Sequence[KeptAnswer] = ()
     candidates: Sequence[Candidate] = ()
-    known: Sequence[Execution] = ()
+    known: Sequence[State] = ()
     positions: Positions | None = None
 
 
@@ -140,8 +140,8 @@ def _position(name: str, version: int, position: int) -> tuple[tuple[str, int], 
 
 
 def _stream(work: Work) -> UUID | None:
-    """Return the execution whose history decides about `work`, None if there is none yet."""
-    return None if isinstance(work.command, ClaimNext) or work.fresh else work.command.execution_id
+    """Return the stream whose history decides about `work`, None if there is none yet."""
+    return None if isinstance(work.command, ClaimNext) or work.fresh else stream_of(work.command)
 
 
 def _clock_and_head(

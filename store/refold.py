@@ -16,7 +16,8 @@ from psycopg import Connection, RawCursor
 from psycopg.rows import args_row
 
 from domain.events import Ending, Event, Happened
-from domain.execution import Execution, evolve
+from domain.execution import Execution
+from domain.streams import State, evolve
 from store import mapper, sql
 from store.archive import Refused
 from store.changes import Change, Projection
@@ -77,7 +78,7 @@ def refold(
 def _take(
     found: _Consequences, stream: Iterator[_StoredEvent], now: datetime, lapses: Lapses
 ) -> None:
-    state: Execution | None = None
+    state: State | None = None
     last: _StoredEvent | None = None
     at: dict[str, datetime] = {}
     for version, stored in enumerate(stream, 1):
@@ -91,14 +92,16 @@ def _take(
         happened = Happened(stored.stream_id, version, stored.occurred_at, stored.command_id, event)
         before, state = state, evolve(state, happened)
         at.setdefault("created", stored.recorded_at)
-        if state is not None and before is not None and state.status != before.status:
-            at[state.status] = stored.recorded_at
-        if state is not None and state.cancel_requested_at is not None:
-            at.setdefault("cancel_requested", stored.recorded_at)
+        if isinstance(state, Execution) and isinstance(before, Execution):
+            if state.status != before.status:
+                at[state.status] = stored.recorded_at
+            if state.cancel_requested_at is not None:
+                at.setdefault("cancel_requested", stored.recorded_at)
         _note_bodies(found, stored, event)
     if state is not None and last is not None:
         found.changes.append(Change(None, state, last.position))
-        _operate(found, state, at, now, lapses)
+        if isinstance(state, Execution):
+            _operate(found, state, at, now, lapses)
 
 
 def _note_bodies(found: _Consequences, stored: _StoredEvent, event: Event) -> None:
@@ -164,7 +167,9 @@ def _write(
     with RawCursor(connection) as cursor:
         for projection in projections:
             parameters = projection.parameters(found.changes, head)
-            cursor.execute(projection.statement.encode(), [one.decode() for one in parameters])
+            cursor.execute(
+                projection.statement.encode(), [one and one.decode() for one in parameters]
+            )
         operations = [found.queue, found.leases, found.cancels]
         cursor.execute(sql.named("import_operations").encode(), _arrays(*operations))
         bodies = _arrays(found.messages, found.outputs)

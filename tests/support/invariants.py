@@ -19,7 +19,7 @@ from domain.events import Envelope
 from domain.execution import fold
 from projections.executions import row as product_row
 from store import mapper
-from tests.support import counted, naive
+from tests.support import counted, job_invariants, naive, naive_jobs
 
 _SHOWN_MAX: Final = 50
 _PREVIEW_BYTES: Final = 4096
@@ -130,7 +130,8 @@ def _paths(seen: Snapshot) -> Iterator[str]:
             yield f"stream {stream_id}: its versions are {versions}"
         if [e["position"] for e in stream] != sorted(e["position"] for e in stream):
             yield f"stream {stream_id}: its versions are not in order of position"
-        for wrong in naive.wrong_steps(stream):
+        of_job = naive_jobs.is_job(stream[0])
+        for wrong in (naive_jobs if of_job else naive).wrong_steps(stream):
             yield f"stream {stream_id}: no legal path: {wrong}"
         steps = Counter(naive.short(event) for event in stream)
         if steps["started"] > 1:
@@ -396,4 +397,5 @@ _LOOKS: Final = (
     _answers,
     _bodies,
     _outputs,
+    *job_invariants.LOOKS,
 )

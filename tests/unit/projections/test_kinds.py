@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain import events
 from domain.events import BodyDigest, Ending, Event, Happened, StreamDigest
+from domain.streams import State, evolve
 from projections.kinds import KINDS, kind_of
 from store import mapper
 from tests.support import naive
@@ -56,9 +57,9 @@ def test_paths_are_those_of_the_other_rules() -> None:
     beginnings: list[list[Event]] = [[]]
     while beginnings:
         beginning = beginnings.pop()
-        state = None
+        state: State | None = None
         for version, event in enumerate(beginning, 1):
-            state = kind.evolve(state, Happened(ONE, version, AT, ONE, event))
+            state = evolve(state, Happened(ONE, version, AT, ONE, event))
         for event in EVENTS:
             happened = Happened(ONE, len(beginning) + 1, AT, ONE, event)
             is_allowed = kind.complaint(state, happened) is None
@@ -74,9 +75,9 @@ def test_paths_are_those_of_the_other_rules() -> None:
 def test_a_cancel_by_the_server_fits_where_the_execution_was() -> None:
     """While pending it has no ending, while running it needs a request and has one."""
     kind = KINDS["execution"]
-    pending = kind.evolve(None, Happened(ONE, 1, AT, ONE, CREATED))
-    running = kind.evolve(pending, Happened(ONE, 2, AT, ONE, events.Started("agent")))
-    asked = kind.evolve(running, Happened(ONE, 3, AT, ONE, events.CancelRequested()))
+    pending = evolve(None, Happened(ONE, 1, AT, ONE, CREATED))
+    running = evolve(pending, Happened(ONE, 2, AT, ONE, events.Started("agent")))
+    asked = evolve(running, Happened(ONE, 3, AT, ONE, events.CancelRequested()))
     never_began = Happened(ONE, 4, AT, ONE, EVENTS[10])
     given_up = Happened(ONE, 4, AT, ONE, EVENTS[9])
 
