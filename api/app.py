@@ -21,7 +21,8 @@ from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
-from api.routes import agents, creation, executions, logs, operations, overview
+from api.retention import Retention
+from api.routes import agents, creation, erasure, executions, logs, operations, overview
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
@@ -31,11 +32,13 @@ from store import database
 from store.appender import Appender
 from store.configurations import Configurations
 from store.keys import Keys
+from store.work import Notice
 
 HANDLERS: Final = (
     *executions.HANDLERS,
     *creation.HANDLERS,
     *overview.HANDLERS,
+    *erasure.HANDLERS,
     *agents.HANDLERS,
     *logs.HANDLERS,
     *operations.HANDLERS,
@@ -47,13 +50,19 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     waiting = Waiting()
     pool = database.pool(conninfo, size=settings.pool_size)
     views = Views(conninfo)
+    kept = Configurations(pool)
+
+    def hear(notice: Notice) -> None:
+        kept.forget(notice.erased)
+        waiting.hear(notice)
+
     appender = Appender(
         conninfo,
         ledger_id,
         [InlineExecutions()],
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
-        on_commit=waiting.hear,
+        on_commit=hear,
         queue_max=settings.queue_max,
     )
     return Ledger(
@@ -62,7 +71,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         keys=keys,
         pool=pool,
         views=views,
-        configurations=Configurations(pool),
+        configurations=kept,
         appender=appender,
         authenticator=Authenticator(pool),
         waiting=waiting,
@@ -81,12 +90,14 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     sweeper = Sweeper(ledger)
     listener = Listener(ledger, conninfo, ledger.appender.sender)
     housekeeper = Housekeeper(ledger, witness_path)
+    retention = Retention(ledger)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
     tasks = [
         asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
         asyncio.create_task(repeat("listener", listener.listen, 0.2)),
         asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
+        asyncio.create_task(repeat("retention", retention.look, 1)),
     ]
     try:
         yield Metrics(ledger, sweeper)

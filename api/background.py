@@ -157,6 +157,7 @@ class Listener:
             await connection.execute(f"LISTEN {CHANNEL}")
             await connection.execute(f"LISTEN {tokens.CHANNEL}")
             self._ledger.authenticator.trust_cache(listening=True)
+            self._ledger.configurations.trust_cache(listening=True)
             # What was said before is not heard again: everyone looks once more.
             self._ledger.waiting.wake_everyone()
             while True:
@@ -165,6 +166,7 @@ class Listener:
                 await connection.execute("SELECT 1")
         finally:
             self._ledger.authenticator.trust_cache(listening=False)
+            self._ledger.configurations.trust_cache(listening=False)
             with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()
 
@@ -175,6 +177,7 @@ class Listener:
         with contextlib.suppress(msgspec.MsgspecError):
             notice = msgspec.json.decode(payload, type=Notice)
             if notice.sender != self._sender:
+                self._ledger.configurations.forget(None if notice.overflow else notice.erased)
                 self._ledger.waiting.hear(notice)
 
 

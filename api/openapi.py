@@ -6,10 +6,15 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, executions, operations
+from api.described import agents, erasure, executions, operations
 from api.described.operation import Operation
 
-OPERATIONS: Final = (*executions.OPERATIONS, *agents.OPERATIONS, *operations.OPERATIONS)
+OPERATIONS: Final = (
+    *executions.OPERATIONS,
+    *agents.OPERATIONS,
+    *erasure.OPERATIONS,
+    *operations.OPERATIONS,
+)
 
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
@@ -19,6 +24,7 @@ _ERRORS: Final = {
     403: "The access token is not allowed to do this",
     404: "There is no such execution",
     409: "The execution's status does not allow this; the sentence names the allowed ones",
+    410: "It was erased; the sentence says when",
     413: "The body is too large",
     415: "The body is not declared as JSON",
     416: "There are no such bytes",

@@ -88,6 +88,7 @@ _CODES: Final[dict[int, str]] = {
     404: "resource_not_found",
     405: "method_not_allowed",
     409: "conflict",
+    410: "erased",
     413: "payload_too_large",
     415: "unsupported_media_type",
     422: "idempotency_mismatch",

@@ -69,6 +69,30 @@ class KeptAsLateOutcome(Refusal):
     code = "kept_as_late_outcome"
 
 
+class NotErasable(Refusal):
+    """This execution is {status}; only what has ended can be erased: cancel it first, or wait for
+    its end.
+    """
+
+
+class ConfigurationAwaited(Refusal):
+    """Executions with this configuration are pending; cancel them first, or wait until they have
+    begun: without it no agent could run them.
+    """
+
+
+class ConfigurationShared(Refusal):
+    """Other executions have the same configuration ({others}), and would be shown without it and
+    could not be retried any more; say `shared` to erase it for all of them.
+    """
+
+
+class ConfigurationErased(Refusal):
+    """The configuration of this execution was erased, so that nobody knows any more what to run;
+    create a new execution instead.
+    """
+
+
 class LeaseLost(Refusal):
     """This lease does not hold this execution, which is {status}; end the command, claim anew."""
 

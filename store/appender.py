@@ -34,6 +34,8 @@ _STATEMENTS: Final = {
     b"lock": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
     **reading.STATEMENTS,
     b"write": sql.named("write_batch"),
+    b"erase outputs": sql.named("erase_outputs"),
+    b"erase bodies": sql.named("erase_bodies"),
     b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
     b"rollback": "ROLLBACK",
@@ -209,6 +211,8 @@ class Appender:
                 # The database writes this part while we judge the next one.
                 more = first + _PART < len(works)
                 trips.send(b"write", write.parameters(), now=more)
+                for name, parameters in write.erasure.statements(write.commit.recorded_at):
+                    trips.send(name, parameters)
         if written:
             await self._finish(trips, bench, read)
         else:

@@ -14,10 +14,12 @@ import msgspec
 from msgspec import Struct, field
 
 from domain import commands, errors, events
+from domain.commands import Command
 from domain.events import Envelope
 from domain.execution import Decision, Execution, decide, evolve
 from store import chain, mapper
 from store.chain import NewEvent
+from store.erasure import Erasure
 from store.reading import BatchRead, Candidate
 from store.states import known_histories
 from store.work import (
@@ -46,10 +48,12 @@ class BatchWrite(Struct):
     cancels: list[dict[str, Any]] = field(default_factory=list)
     answers: list[KeptAnswer] = field(default_factory=list)
     expected: list[dict[str, Any]] = field(default_factory=list)
+    erasure: Erasure = field(default_factory=Erasure)
 
     def parameters(self) -> list[bytes | None]:
         """Return the statement's parameters in order."""
-        commit, *parts = msgspec.structs.astuple(self)
+        # What is erased goes with statements of its own, after this one.
+        commit, *parts, _ = msgspec.structs.astuple(self)
         return [
             msgspec.json.encode(commit.events),
             str(commit.commit_number).encode(),
@@ -109,6 +113,8 @@ class Bench:
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
         self._states_before: dict[UUID, Execution | None] = {}
+        self._gone = {one.digest for one in read.configurations if not one.is_stored}
+        self._awaited = {one.digest for one in read.configurations if one.is_awaited}
         self._begin_part()
         self.head = self._before
         self.notice = Notice(sender=sender, position=self.head.position)
@@ -193,6 +199,7 @@ class Bench:
         if reason := self._unreadable.get(command.execution_id):
             raise errors.UnreadableStream(reason=reason)
         decision = decide(self._states.get(command.execution_id), command)
+        self._check_configuration(command, work.needed)
         after: dict[UUID, Execution | None] = {}
         for envelope in decision:
             stream = envelope.originator_id
@@ -201,6 +208,15 @@ class Bench:
         state = after.get(subject, self._states.get(subject))
         answer = work.render(state) if work.key and work.render and state else None
         return _Judged(decision, after, state, answer)
+
+    def _check_configuration(self, command: Command, digest: str | None) -> None:
+        """Refuse to run what is not known any more, and to take away what somebody waits for."""
+        if isinstance(command, commands.Retry) and digest in self._gone:
+            raise errors.ConfigurationErased
+        if isinstance(command, commands.Erase) and command.configuration:
+            waits = (s for s in self._states.values() if s is not None and s.status == "pending")
+            if digest in self._awaited or any(s.configuration.sha256 == digest for s in waits):
+                raise errors.ConfigurationAwaited
 
     def _carried_out(self, work: Work, judged: "_Judged") -> Done:
         for stream in judged.after:
@@ -249,7 +265,7 @@ class Bench:
                 if state is not None:
                     self._queued[stream] = state
                 if work.configuration is not None:
-                    self._configurations[work.configuration.digest] = work.configuration
+                    self._bring(work.configuration)
                 if work.expected and state is not None:
                     self._write.expected.append({"job_id": state.job_id, "since": stream})
             case events.Started(agent_id=agent_id):
@@ -273,12 +289,27 @@ class Bench:
                 self.notice.cancel_requested.append(stream)
             case events.Retried():
                 pass
+            case events.BodiesErased():
+                self._erase(envelope, envelope.event)
             case _:
                 if state is not None and state.started_at is None:
                     self._unqueue(stream)
                 self.notice.ended.append(stream)
                 if work.message is not None:
                     self._keep_message(envelope, work.message)
+
+    def _bring(self, configuration: Configuration) -> None:
+        digest = configuration.digest
+        self._configurations[digest] = configuration
+        self._gone.discard(digest)
+        # Erased and brought back in one statement's time: it stays where it is.
+        self._write.erasure.configurations.discard(digest)
+
+    def _erase(self, envelope: Envelope, event: events.BodiesErased) -> None:
+        self._write.erasure.add(envelope, event)
+        if event.configuration is not None:
+            self._gone.add(event.configuration)
+            self.notice.erased.append(event.configuration)
 
     def _unqueue(self, execution_id: UUID) -> None:
         if self._queued.pop(execution_id, None) is None:

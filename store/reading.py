@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import pq
 
+from domain.commands import Erase
 from domain.execution import Execution
 from store import sql
 from store.chain import Head
@@ -19,7 +20,7 @@ from store.work import ClaimNext, KeptAnswer, Work
 
 STATEMENTS: Final = {
     name.encode(): sql.named(f"read_{name}")
-    for name in ("head", "streams", "news", "answers", "candidates", "labelled")
+    for name in ("head", "streams", "news", "answers", "candidates", "labelled", "configurations")
 }
 # More candidates than claims, for those that turn out not to be claimable.
 _SPARE: Final = 8
@@ -35,6 +36,14 @@ class Candidate(Struct, frozen=True):
     labels: Sequence[str] | None = None
 
 
+class KnownConfiguration(Struct, frozen=True):
+    """Whether a configuration is stored, and whether a pending execution waits with it."""
+
+    digest: str
+    is_stored: bool
+    is_awaited: bool
+
+
 class BatchRead(Struct, frozen=True):
     """What was read under the lock. `known` needed no reading; `events` are other histories."""
 
@@ -44,6 +53,7 @@ class BatchRead(Struct, frozen=True):
     answers: Sequence[KeptAnswer] = ()
     candidates: Sequence[Candidate] = ()
     known: Sequence[Execution] = ()
+    configurations: Sequence[KnownConfiguration] = ()
 
 
 class OtherHistory(Exception):
@@ -65,6 +75,7 @@ async def read(
     claims = [w.command for w in works if isinstance(w.command, ClaimNext)]
     agents = Counter(claim.agent_id for claim in claims)
     with_labels = [claim for claim in claims if claim.labels]
+    needed = {w.needed: isinstance(w.command, Erase) for w in works if w.needed is not None}
     trips.send(b"begin")
     trips.send(b"lock")
     trips.send(b"head", result_format=pq.Format.BINARY)
@@ -76,12 +87,15 @@ async def read(
         trips.send(b"candidates", _places(agents), result_format=pq.Format.BINARY)
     if with_labels:
         trips.send(b"labelled", _labels(with_labels), result_format=pq.Format.BINARY)
+    if needed:
+        trips.send(b"configurations", _digests(needed), result_format=pq.Format.BINARY)
     _, _, found, *rest = await trips.answers()
     ((now, head),) = trips.rows(found, _clock_and_head)
     events = trips.rows(rest.pop(0), KnownEvent) if unknown else []
     answers = trips.rows(rest.pop(0), KeptAnswer) if keys else []
     candidates = trips.rows(rest.pop(0), Candidate) if agents else []
     candidates += trips.rows(rest.pop(0), Candidate) if with_labels else []
+    stored = trips.rows(rest.pop(0), KnownConfiguration) if needed else []
     if seen is not None and seen.position > 0:
         await _follow(trips, states, seen, head)
     streams |= {candidate.execution_id for candidate in candidates}
@@ -91,7 +105,7 @@ async def read(
         (found,) = await trips.answers()
         events += trips.rows(found, KnownEvent)
     known = [state for stream in streams if (state := states.get(stream)) is not None]
-    return BatchRead(now, head, events, answers, candidates, known)
+    return BatchRead(now, head, events, answers, candidates, known, stored)
 
 
 async def _follow(trips: RoundTrips, states: States, seen: Head, head: Head | None) -> None:
@@ -135,6 +149,12 @@ def _places(agents: Counter[str]) -> tuple[bytes, ...]:
     names = ",".join(f'"{agent}"' for agent in agents)
     counts = ",".join(str(n + _SPARE) for n in agents.values())
     return str(agents.total() + _SPARE).encode(), f"{{{names}}}".encode(), f"{{{counts}}}".encode()
+
+
+def _digests(needed: dict[str, bool]) -> tuple[bytes, ...]:
+    """Return the configurations to look for, and of which to ask whether somebody waits."""
+    rows = [{"digest": digest, "waits": waits} for digest, waits in needed.items()]
+    return (msgspec.json.encode(rows),)
 
 
 def _labels(claims: Sequence[ClaimNext]) -> tuple[bytes, ...]:

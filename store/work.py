@@ -81,7 +81,8 @@ class Work(Struct, frozen=True):
 
     `fresh` says that the execution's id was just made here, so that no history need be read.
     `render` builds the answer to keep under `key` from the state after the command. `expected`
-    says that the configuration names a schedule.
+    says that the configuration names a schedule. `needed` is the digest of a configuration that is
+    stored already: what a retry runs, or what an erasure takes from all who have it.
     """
 
     command: Command | ClaimNext
@@ -91,6 +92,7 @@ class Work(Struct, frozen=True):
     key: IdempotencyKey | None = None
     render: Callable[[Execution], Answer] | None = None
     expected: bool = False
+    needed: str | None = None
 
 
 class Done(Struct, frozen=True):
@@ -109,7 +111,7 @@ class Notice(Struct, omit_defaults=True):
     """What other servers are told of a commit.
 
     `pending` lists the pins of new work that asks for no labels, `labelled` pins and labels of the
-    rest.
+    rest. `erased` are digests of configurations that are gone.
     """
 
     sender: str
@@ -118,4 +120,5 @@ class Notice(Struct, omit_defaults=True):
     labelled: list[tuple[str | None, tuple[str, ...]]] = field(default_factory=list)
     cancel_requested: list[UUID] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
     overflow: bool = False

@@ -136,7 +136,7 @@ OPERATIONS: Final = (
                 "The same, for clients that cannot set a header; the header is the newer word",
             ),
         ),
-        errors=(400, 404, 416),
+        errors=(400, 404, 410, 416),
     ),
     Operation(
         *("get", ONE + "/events", "executionEvents", "The audit trail", "executions"),

@@ -88,6 +88,9 @@ async def answer_created(
     """Return the answer to a request that makes an execution, for the first time or again."""
     if done.replayed is not None:
         answer = done.replayed
+        if answer.body is None:
+            # The answer was forgotten when the configuration was erased, which it showed.
+            answer = created(await ledger.view(answer.execution_id))
     elif done.changed and done.execution is not None:
         answer = render(done.execution)
     elif done.execution is not None:
@@ -131,7 +134,8 @@ async def retry_execution(request: Req) -> ASGIApp:
         return created(View(executions.row(state, 0), Texts(configuration=old.texts.configuration)))
 
     key = key_of(request, caller, "Idempotency-Key", None)
-    done = await ledger.appender.submit(Work(command, key=key, render=render))
+    work = Work(command, key=key, render=render, needed=old.row.configuration)
+    done = await ledger.appender.submit(work)
     return await answer_created(ledger, done, render)
 
 

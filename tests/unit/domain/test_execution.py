@@ -18,6 +18,7 @@ from tests.unit.domain.histories import (
     COMMAND,
     COMMANDS,
     CREATED,
+    ERASED,
     FAILED,
     FENCE,
     HISTORIES,
@@ -58,6 +59,8 @@ STATUSES: Final = {
     "lost and told": "failed",
     "timed out and told": "timeout",
     "failed and retried": "failed",
+    "failed and erased": "failed",
+    "lost and erased": "failed",
 }
 NOT_FOUND: Final = (errors.ExecutionNotFound, "There is no execution with this id.")
 EXISTS: Final = (
@@ -67,7 +70,7 @@ EXISTS: Final = (
 PENDING: Final = {"pending", "pending with a deadline"}
 HURRIED_ONES: Final = {"pending with a deadline", "not started"}
 NEVER_BEGAN: Final = {*PENDING, "canceled while pending", "not started"}
-UNTOLD: Final = {"timed out unseen", "canceled unseen", "lost"}
+UNTOLD: Final = {"timed out unseen", "canceled unseen", "lost", "lost and erased"}
 _RETRY: Final = events.Created(
     job_id="backup",
     configuration=JOB,
@@ -129,6 +132,7 @@ _TOLD: Final = {
     "succeeded": "complete",
     "failed": "complete as failed",
     "failed and retried": "complete as failed",
+    "failed and erased": "complete as failed",
     "timed out": "complete as timed out",
     "canceled": "complete as canceled",
     "lost and told": "complete",
@@ -188,6 +192,17 @@ def _given_up(name: str, asked: str) -> Expected:
     return _refused(errors.NotRunning, name)
 
 
+def _erased(name: str, asked: str) -> Expected:
+    if STATUSES[name] in {"pending", "running"}:
+        return errors.NotErasable, (
+            f"This execution is {STATUSES[name]}; only what has ended can be erased: cancel it "
+            "first, or wait for its end."
+        )
+    if asked == "erase the configuration":
+        return (events.BodiesErased("secret", configuration=JOB.sha256),)
+    return () if name.endswith("erased") else (ERASED,)
+
+
 def _retried(name: str, _: str) -> Expected:
     if STATUSES[name] in {"failed", "timeout"}:
         again = _RETRY
@@ -202,6 +217,8 @@ _RULES: Final[dict[str, Callable[[str, str], Expected]]] = {
     "expire": _expired,
     "cancel": _canceled,
     "retry": _retried,
+    "erase": _erased,
+    "erase the configuration": _erased,
     "complete with another lease": lambda name, _: _lease_lost(name),
     **dict.fromkeys(_REPORTS, _completed),
     **dict.fromkeys(_GIVEN_UP, _given_up),
@@ -384,3 +401,21 @@ def test_a_report_with_another_ending_is_another_report() -> None:
 def test_an_event_before_the_beginning_is_nothing() -> None:
     """A history without its Created has no state, whatever else is in it."""
     assert given(STARTED, SUCCEEDED) is None
+
+
+def test_a_report_that_is_repeated_after_its_output_was_erased_is_the_same() -> None:
+    """What was hashed then cannot be hashed again; of another exit code it is another report."""
+    kept = events.StreamDigest(written_bytes=3, kept_bytes=3, kept_sha256="ab" * 32)
+    told = events.Completed(replace(ending(), stdout=kept))
+    state = given(CREATED, STARTED, told, ERASED)
+
+    assert decide(state, complete()) == ()
+    with pytest.raises(errors.AlreadyFinal):
+        decide(state, complete(ending=ending(3)))
+
+
+def test_a_sentence_that_comes_after_an_erasure_can_be_erased_too() -> None:
+    """Messages that were erased are those before; the output stays erased."""
+    again = decide(given(CREATED, STARTED, LOST, ERASED, LATE), COMMANDS["erase"])
+
+    assert [e.event for e in again] == [events.BodiesErased("secret", messages=True)]
