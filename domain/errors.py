@@ -105,6 +105,12 @@ class IdempotencyMismatch(Refusal):
     code = "idempotency_mismatch"
 
 
+class UnreadableHistory(Refusal):
+    """The history of this execution holds an event that this server cannot read ({reason}), so that
+    it cannot say how it stood then; upgrade the server, or look at its events.
+    """
+
+
 class UnreadableStream(Refusal):
     """The history of this execution holds an event that this server cannot read ({reason});
     upgrade the server before changing the execution.

@@ -35,7 +35,10 @@ class View(Struct, frozen=True):
 
 
 class Filter(Struct, frozen=True):
-    """Which executions: any of each list, created in [from, to), older than the cursor."""
+    """Which executions: any of each list, created in [from, to), older than the cursor.
+
+    `as_of` is the position or the time of which the state counts, None for today's.
+    """
 
     job_id: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
@@ -43,6 +46,7 @@ class Filter(Struct, frozen=True):
     created_from: datetime | None = None
     created_to: datetime | None = None
     before: UUID | None = None
+    as_of: int | datetime | None = None
 
 
 class Page(Struct, frozen=True):
@@ -107,6 +111,18 @@ async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Aud
         await cursor.execute(sql.named("execution_events").encode(), {"execution_id": execution_id})
         entries: list[AuditEntry] = await cursor.fetchall()
     return entries
+
+
+async def chosen(
+    connection: AsyncConnection[Any], conditions: str, asked: dict[str, Any]
+) -> list[View]:
+    """Return the executions that `conditions` choose, at most `limit` of `asked`."""
+    return await _views(connection, listing(conditions), asked)
+
+
+def conditions(chosen: Filter) -> tuple[str, dict[str, Any]]:
+    """Return the WHERE clause of a filter, and its parameters."""
+    return _conditions(chosen)
 
 
 async def _views(

@@ -11,7 +11,7 @@ from litestar import Request, get, post
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from api import answers, parameters, rendering, wire
+from api import answers, parameters, past, rendering, wire
 from api.answers import Answered
 from api.ledger import Ledger, key_of, of
 from api.problems import not_found
@@ -42,6 +42,8 @@ async def list_executions(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     asked = parameters.list_query(request)
+    if asked.chosen.as_of is not None:
+        return answers.json(await past.listed(ledger, asked, asked.chosen.as_of))
     page = await queries.page(ledger.pool, asked.chosen, limit=asked.limit, offset=asked.offset)
     now = wire.now()
     cursor = parameters.cursor(asked.chosen, page.rows[-1].row.id) if page.has_more else None
@@ -62,8 +64,23 @@ async def get_execution(request: Req) -> ASGIApp:
     """Return one execution with its full output and error logs."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
-    parameters.query(request, ())
-    view = await ledger.view(parameters.execution_id(request))
+    asked = parameters.as_of(parameters.query(request, ("as_of",)))
+    if asked is None:
+        view = await ledger.view(parameters.execution_id(request))
+        stdout, stderr = await _kept(ledger, view)
+        if len(stdout) + len(stderr) > _INLINE_BYTES:
+            # Megabytes of output take long enough to encode to hold up every other request.
+            return answers.json(await asyncio.to_thread(_detailed, view, stdout, stderr))
+        return answers.json(_detailed(view, stdout, stderr))
+    then = await past.moment(ledger, asked)
+    view = await past.view(ledger, parameters.execution_id(request), then)
+    stdout, stderr = await _kept(ledger, view)
+    detail = await asyncio.to_thread(past.detail, view, stdout, stderr, then, asked)
+    return answers.json(await asyncio.to_thread(answers.encoded, detail))
+
+
+async def _kept(ledger: Ledger, view: View) -> list[bytes]:
+    """Return what is kept of both output streams, up to where they were sealed."""
     row, texts = view.row, view.texts
     kept = []
     for stream, stored, sealed in (
@@ -72,10 +89,7 @@ async def get_execution(request: Req) -> ASGIApp:
     ):
         has_any = stored.kept_bytes > 0 and sealed != 0
         kept.append(await output.read(ledger.pool, row.id, stream, sealed) if has_any else b"")
-    if len(kept[0]) + len(kept[1]) > _INLINE_BYTES:
-        # Megabytes of output take long enough to encode to hold up every other request.
-        return answers.json(await asyncio.to_thread(_detailed, view, kept[0], kept[1]))
-    return answers.json(_detailed(view, kept[0], kept[1]))
+    return kept
 
 
 def _detailed(view: View, stdout: bytes, stderr: bytes) -> bytes:
