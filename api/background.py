@@ -20,7 +20,7 @@ from api.ledger import Ledger
 from api.problems import Problem
 from domain import commands
 from domain.commands import Command
-from domain.errors import Refusal
+from domain.errors import Refusal, UnreadableStream
 from domain.events import Ending, FailureReason
 from store import agents, leases, output, tokens, witness
 from store.appender import Unavailable
@@ -110,8 +110,13 @@ class Sweeper:
         """Say what is wrong with one case; raise what is wrong with all of them."""
         if isinstance(error, _PASSING) or not isinstance(error, Exception):
             raise error
-        # A refusal means that it began or ended meanwhile by itself, which is better.
-        if not isinstance(error, Refusal | Problem) and execution_id not in self._failing:
+        if execution_id in self._failing:
+            return False
+        if isinstance(error, UnreadableStream):
+            self._failing.add(execution_id)
+            _log.error("cannot give up %s: %s", execution_id, error)
+        # Any other refusal means that it began or ended meanwhile by itself, which is better.
+        elif not isinstance(error, Refusal | Problem):
             self._failing.add(execution_id)
             _log.error("cannot give up %s; trying again", execution_id, exc_info=error)
         return False

@@ -134,6 +134,13 @@ def _of_refusal(refusal: errors.Refusal) -> Problem:
 
 
 def _unavailable(error: Exception) -> Problem:
+    if isinstance(error, psycopg.errors.DiskFull):
+        return Problem(
+            503,
+            "unavailable",
+            "The disk of the database is full; nothing was stored. Keep it, and try again later.",
+            headers={"Retry-After": "10"},
+        )
     return Problem(
         503,
         "unavailable",

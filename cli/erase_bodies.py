@@ -1,4 +1,4 @@
-"""`cronledger erase`: erases output, messages or the configuration of executions that have ended."""
+"""`cronledger erase`: erases output, messages or a configuration of what has ended."""
 
 from __future__ import annotations
 

@@ -54,6 +54,10 @@ class OutcomeUnknown(Unavailable):
     """The database was lost while committing; repeat the request with the same Idempotency-Key."""
 
 
+class DiskFull(Unavailable):
+    """The disk of the database is full, and nothing was recorded. Keep it and try again later."""
+
+
 class Projection(Protocol):
     """A read model that is written in the transaction of the events."""
 
@@ -181,7 +185,8 @@ class Appender:
             self.counters.failures += 1
             _log.warning("the database did not take a batch: %s", str(error).strip())
             await self._disconnect()
-            return [Unavailable()] * len(works)
+            away = DiskFull() if isinstance(error, psycopg.errors.DiskFull) else Unavailable()
+            return [away] * len(works)
         except Exception as error:  # noqa: BLE001 - see below
             # A bug, and these works fail with it; but the writer must live for the others.
             _log.exception("a batch failed")

@@ -15,7 +15,7 @@ from domain.execution import Execution
 from store import sql
 from store.chain import Head
 from store.roundtrip import RoundTrips, array
-from store.states import KnownEvent, States
+from store.states import KnownEvent, States, known_histories
 from store.work import ClaimNext, KeptAnswer, Work
 
 STATEMENTS: Final = {
@@ -75,7 +75,7 @@ async def read(
     claims = [w.command for w in works if isinstance(w.command, ClaimNext)]
     agents = Counter(claim.agent_id for claim in claims)
     with_labels = [claim for claim in claims if claim.labels]
-    needed = {w.needed: isinstance(w.command, Erase) for w in works if w.needed is not None}
+    needed = _needed(works)
     trips.send(b"begin")
     trips.send(b"lock")
     trips.send(b"head", result_format=pq.Format.BINARY)
@@ -83,10 +83,7 @@ async def read(
         trips.send(b"streams", (array(unknown),), result_format=pq.Format.BINARY)
     if keys:
         trips.send(b"answers", (msgspec.json.encode(keys),), result_format=pq.Format.BINARY)
-    if agents:
-        trips.send(b"candidates", _places(agents), result_format=pq.Format.BINARY)
-    if with_labels:
-        trips.send(b"labelled", _labels(with_labels), result_format=pq.Format.BINARY)
+    _ask_for_candidates(trips, agents, with_labels, states)
     if needed:
         trips.send(b"configurations", _digests(needed), result_format=pq.Format.BINARY)
     _, _, found, *rest = await trips.answers()
@@ -98,12 +95,22 @@ async def read(
     stored = trips.rows(rest.pop(0), KnownConfiguration) if needed else []
     if seen is not None and seen.position > 0:
         await _follow(trips, states, seen, head)
-    streams |= {candidate.execution_id for candidate in candidates}
-    missing = {stream for stream in streams - unknown if states.get(stream) is None}
-    if missing:
+    tried = set(unknown)
+    while True:
+        streams |= {candidate.execution_id for candidate in candidates}
+        missing = {stream for stream in streams - tried if states.get(stream) is None}
+        if not missing:
+            break
         trips.send(b"streams", (array(missing),), result_format=pq.Format.BINARY)
         (found,) = await trips.answers()
-        events += trips.rows(found, KnownEvent)
+        events += (histories := trips.rows(found, KnownEvent))
+        tried |= missing
+        if not agents or not states.pass_over(known_histories(histories)[1]):
+            break
+        # However many of the lowest cannot be read, they keep no agent from the others.
+        _ask_for_candidates(trips, agents, with_labels, states)
+        several = await trips.answers()
+        candidates = [one for found in several for one in trips.rows(found, Candidate)]
     known = [state for stream in streams if (state := states.get(stream)) is not None]
     return BatchRead(now, head, events, answers, candidates, known, stored)
 
@@ -132,6 +139,26 @@ async def _follow(trips: RoundTrips, states: States, seen: Head, head: Head | No
         states.follow(KnownEvent(*row) for _, row in news)
 
 
+def _ask_for_candidates(
+    trips: RoundTrips, agents: Counter[str], with_labels: Sequence[ClaimNext], states: States
+) -> None:
+    spare = _SPARE + len(states.passed_over)
+    if agents:
+        trips.send(b"candidates", _places(agents, spare), result_format=pq.Format.BINARY)
+    if with_labels:
+        trips.send(b"labelled", _labels(with_labels, spare), result_format=pq.Format.BINARY)
+
+
+def _needed(works: Sequence[Work]) -> dict[str, bool]:
+    """Return the configurations that works need, and whether one of them would take it away."""
+    needed: dict[str, bool] = {}
+    for work in works:
+        if work.needed is not None:
+            takes = isinstance(work.command, Erase)
+            needed[work.needed] = takes or needed.get(work.needed, False)
+    return needed
+
+
 def _stream(work: Work) -> UUID | None:
     """Return the execution whose history decides about `work`, None if there is none yet."""
     return None if isinstance(work.command, ClaimNext) or work.fresh else work.command.execution_id
@@ -143,12 +170,12 @@ def _clock_and_head(
     return now, None if position is None else Head(position, *rest)
 
 
-def _places(agents: Counter[str]) -> tuple[bytes, ...]:
+def _places(agents: Counter[str], spare: int) -> tuple[bytes, ...]:
     """Return how many candidates to read: for anyone, and for each of the claiming agents."""
     # Quoted, since an agent may be called null; a name holds no quotes itself.
     names = ",".join(f'"{agent}"' for agent in agents)
-    counts = ",".join(str(n + _SPARE) for n in agents.values())
-    return str(agents.total() + _SPARE).encode(), f"{{{names}}}".encode(), f"{{{counts}}}".encode()
+    counts = ",".join(str(n + spare) for n in agents.values())
+    return str(agents.total() + spare).encode(), f"{{{names}}}".encode(), f"{{{counts}}}".encode()
 
 
 def _digests(needed: dict[str, bool]) -> tuple[bytes, ...]:
@@ -157,8 +184,8 @@ def _digests(needed: dict[str, bool]) -> tuple[bytes, ...]:
     return (msgspec.json.encode(rows),)
 
 
-def _labels(claims: Sequence[ClaimNext]) -> tuple[bytes, ...]:
+def _labels(claims: Sequence[ClaimNext], spare: int) -> tuple[bytes, ...]:
     """Return what the claiming agents have, for anyone's executions and for their own."""
     asked = {(pin, claim.labels) for claim in claims for pin in ("", claim.agent_id)}
     rows = [{"pin": pin, "labels": sorted(labels)} for pin, labels in asked]
-    return msgspec.json.encode(rows), str(len(claims) + _SPARE).encode()
+    return msgspec.json.encode(rows), str(len(claims) + spare).encode()

@@ -39,7 +39,7 @@ AS_OF: Final = parameter(
 _PAST: Final = (
     " With `as_of` the answer is folded from the events up to that position, or up to the last one"
     " recorded at or before that time; one that has not come yet is a 400. All filters look at the"
-    " state of then. Output is what is kept today of what was sealed by then: none of what still ran."
+    " state of then. Output is what is kept today of what was sealed by then: not what still ran."
     " A page looks at 10,000 executions at most, then `next_cursor` goes on, be the page"
     " empty or not; `total` counts what was seen to match. Not together with `offset`."
 )

@@ -87,6 +87,7 @@ def _refused(kind: type[errors.Refusal], name: str) -> Refused:
         errors.NotRetryable: "only executions that are failed or timeout can be retried.",
         errors.NotStartable: "only executions that are pending can be claimed.",
         errors.NotRunning: "only executions that are running can be ended.",
+        errors.NotErasable: "only what has ended can be erased: cancel it first, or wait for its end.",
         errors.NotExpirable: (
             "only executions that are pending and have a start deadline can end as not started."
         ),
@@ -194,10 +195,7 @@ def _given_up(name: str, asked: str) -> Expected:
 
 def _erased(name: str, asked: str) -> Expected:
     if STATUSES[name] in {"pending", "running"}:
-        return errors.NotErasable, (
-            f"This execution is {STATUSES[name]}; only what has ended can be erased: cancel it "
-            "first, or wait for its end."
-        )
+        return _refused(errors.NotErasable, name)
     if asked == "erase the configuration":
         return (events.BodiesErased("secret", configuration=JOB.sha256),)
     return () if name.endswith("erased") else (ERASED,)
@@ -401,21 +399,3 @@ def test_a_report_with_another_ending_is_another_report() -> None:
 def test_an_event_before_the_beginning_is_nothing() -> None:
     """A history without its Created has no state, whatever else is in it."""
     assert given(STARTED, SUCCEEDED) is None
-
-
-def test_a_report_that_is_repeated_after_its_output_was_erased_is_the_same() -> None:
-    """What was hashed then cannot be hashed again; of another exit code it is another report."""
-    kept = events.StreamDigest(written_bytes=3, kept_bytes=3, kept_sha256="ab" * 32)
-    told = events.Completed(replace(ending(), stdout=kept))
-    state = given(CREATED, STARTED, told, ERASED)
-
-    assert decide(state, complete()) == ()
-    with pytest.raises(errors.AlreadyFinal):
-        decide(state, complete(ending=ending(3)))
-
-
-def test_a_sentence_that_comes_after_an_erasure_can_be_erased_too() -> None:
-    """Messages that were erased are those before; the output stays erased."""
-    again = decide(given(CREATED, STARTED, LOST, ERASED, LATE), COMMANDS["erase"])
-
-    assert [e.event for e in again] == [events.BodiesErased("secret", messages=True)]
