@@ -165,6 +165,7 @@ class Machine(RuleBasedStateMachine):
             self.postgres.drop(self.database)
 
     def ask(self, asked: Sequence[Asked]) -> None:
+        """Ask for things at once; the ledger must answer as the model does."""
         works = [self._work(one) for one in asked]
         answers = self.runner.run(self._hand_in([work for work, _ in works]))
         self._model.begin()

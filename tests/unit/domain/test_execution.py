@@ -87,7 +87,9 @@ def _refused(kind: type[errors.Refusal], name: str) -> Refused:
         errors.NotRetryable: "only executions that are failed or timeout can be retried.",
         errors.NotStartable: "only executions that are pending can be claimed.",
         errors.NotRunning: "only executions that are running can be ended.",
-        errors.NotErasable: "only what has ended can be erased: cancel it first, or wait for its end.",
+        errors.NotErasable: (
+            "only what has ended can be erased: cancel it first, or wait for its end."
+        ),
         errors.NotExpirable: (
             "only executions that are pending and have a start deadline can end as not started."
         ),
