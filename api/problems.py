@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from api import answers
 from domain import errors
-from store.appender import Unavailable
+from store.appender import DiskFull, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -134,11 +134,11 @@ def _of_refusal(refusal: errors.Refusal) -> Problem:
 
 
 def _unavailable(error: Exception) -> Problem:
-    if isinstance(error, psycopg.errors.DiskFull):
+    if isinstance(error, DiskFull | psycopg.errors.DiskFull):
         return Problem(
             503,
             "unavailable",
-            "The disk of the database is full; nothing was stored. Keep it, and try again later.",
+            DiskFull.__doc__ or "",
             headers={"Retry-After": "10"},
         )
     return Problem(

@@ -185,8 +185,7 @@ class Appender:
             self.counters.failures += 1
             _log.warning("the database did not take a batch: %s", str(error).strip())
             await self._disconnect()
-            away = DiskFull() if isinstance(error, psycopg.errors.DiskFull) else Unavailable()
-            return [away] * len(works)
+            return [_refused(error)] * len(works)
         except Exception as error:  # noqa: BLE001 - see below
             # A bug, and these works fail with it; but the writer must live for the others.
             _log.exception("a batch failed")
@@ -274,7 +273,7 @@ class Appender:
         if committed is None:
             raise OutcomeUnknown from error
         if not committed:
-            raise Unavailable from error
+            raise _refused(error) from error
 
     async def _is_there(self, head: Head) -> bool:
         trips = await self._connected()
@@ -298,3 +297,7 @@ class Appender:
         if trips is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await trips.close()
+
+
+def _refused(error: Exception) -> Unavailable:
+    return DiskFull() if isinstance(error, psycopg.errors.DiskFull) else Unavailable()

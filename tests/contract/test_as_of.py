@@ -19,7 +19,7 @@ def _shown(page: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def test_each_moment_of_an_execution_can_be_seen_again(api: Api) -> None:
-    """Pending, running without output, ended with it, retried: as it was, by position and by time."""
+    """Pending, running without output, ended with it, retried: by position and by time."""
     # given
     held = api.start()
     held.append(b"out\n").ok()

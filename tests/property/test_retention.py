@@ -26,13 +26,15 @@ from tests.support.postgres import Database
 
 pytestmark = pytest.mark.anyio
 _SIZE: Final = 100
+_ONE: Final[dict[str, Any]] = {"offset": 0, "data": b"one"}
 
 
 async def _wrote(desk: Desk, exit_code: int = 0, *, days: float = 0) -> Execution:
     """An execution that wrote 100 bytes, and ended so many days ago."""
     state = await desk.begun()
     ending = await desk.write(state, b"x" * (_SIZE - 1), b"!")
-    done = await desk.do(desk.complete(state.id, state.fence, exit_code=exit_code, ending=ending))
+    ending = replace(ending, exit_code=exit_code)
+    done = await desk.do(desk.complete(state.id, state.fence, ending=ending))
     assert done.execution is not None
     async with desk.ledger.pool.connection() as connection:
         # The event keeps its time; only what retention looks at is moved, and moved back later.
@@ -56,7 +58,7 @@ async def _facts(ledger: Ledger, execution_id: UUID) -> list[tuple[str, str]]:
             "SELECT type, actor FROM ledger.events WHERE stream_id = %s ORDER BY version",
             [execution_id],
         )
-        return await cursor.fetchall()
+        return [(kind, actor) for kind, actor in await cursor.fetchall()]
 
 
 async def test_output_goes_when_its_class_has_had_it_long_enough(database: Database) -> None:
@@ -86,7 +88,7 @@ async def test_output_goes_when_its_class_has_had_it_long_enough(database: Datab
 
 @pytest.mark.parametrize("succeeded", [True, False])
 async def test_the_oldest_goes_when_it_is_too_much(database: Database, *, succeeded: bool) -> None:
-    """Of one class no more than so many bytes are kept, newest first; the other class is its own."""
+    """Of a class no more than so many bytes are kept, newest first; the other is its own."""
     async with running_ledger(database) as ledger:
         desk = Desk(ledger)
         many = [await _wrote(desk, 0 if succeeded else 3) for _ in range(5)]
@@ -120,7 +122,7 @@ def test_a_batch_is_small() -> None:
 
 
 async def test_what_an_agent_sends_after_an_erasure_is_not_kept(ledger: Ledger) -> None:
-    """The server gave up and somebody erased: bytes are counted and dropped, the outcome is kept."""
+    """Given up, and erased: more bytes are counted and dropped, the outcome is kept."""
     desk = Desk(ledger)
     state = await desk.begun()
     await desk.write(state, b"secret 1")
@@ -167,10 +169,14 @@ async def test_every_server_forgets_an_erased_configuration(database: Database) 
         await desk.do(desk.erase(ended.execution.id, configuration=digest))
         # then
         assert await here.configurations.body(digest) is None
-        async with asyncio.timeout(SECONDS):
-            while await there.configurations.body(digest) is not None:
-                await asyncio.sleep(0.01)  # between two looks, not instead of one
+        await _until_gone(there, digest)
     invariants.check(database.owner)
+
+
+async def _until_gone(ledger: Ledger, digest: str) -> None:
+    async with asyncio.timeout(SECONDS):
+        while await ledger.configurations.body(digest) is not None:  # noqa: ASYNC110 - news of others
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("table", ["store.output_chunks", "ledger.events"])
@@ -183,20 +189,17 @@ async def test_a_full_disk_takes_nothing_and_loses_nothing(database: Database, t
         _fill(database, table)
         # when
         with pytest.raises((psycopg.errors.DiskFull, DiskFull)) as full:
-            if table == "ledger.events":
-                await desk.do(desk.complete(state.id, state.fence))
-            else:
-                await output.append(
-                    ledger.pool, state.id, state.fence, "stdout", offset=0, data=b"one"
-                )
+            await (
+                desk.do(desk.complete(state.id, state.fence))
+                if table == "ledger.events"
+                else output.append(ledger.pool, state.id, state.fence, "stdout", **_ONE)
+            )
         # then
         problem = problem_of(full.value)
         assert (problem.status, problem.headers["Retry-After"]) == (503, "10")
         assert "disk" in problem.detail
         _free(database, table)
-        done = await output.append(
-            ledger.pool, state.id, state.fence, "stdout", offset=0, data=b"one"
-        )
+        done = await output.append(ledger.pool, state.id, state.fence, "stdout", **_ONE)
         assert (done.result, done.next_offset) == ("ok", 3)
         view = await ledger.views.one(state.id)
         assert view is not None
