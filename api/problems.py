@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from api import answers
 from domain import errors
 from store.appender import DiskFull, Unavailable
+from store.mapper import UnreadableEvent
 
 _log = logging.getLogger(__name__)
 
@@ -158,6 +159,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case errors.Refusal():
             return _of_refusal(error)
+        case UnreadableEvent():
+            return _of_refusal(errors.UnreadableStream(reason=str(error)))
         case Unavailable() | PoolTimeout() | TooManyRequests() | psycopg.OperationalError():
             return _unavailable(error)
         case HTTPException():

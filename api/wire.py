@@ -314,7 +314,10 @@ class Complete(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class AuditEvent(Struct):
-    """One event of an execution's history."""
+    """One event of an execution's history.
+
+    `unreadable` says why this server does not understand it; then `data` is what can be shown.
+    """
 
     position: int
     version: int
@@ -327,6 +330,7 @@ class AuditEvent(Struct):
     schema_version: int
     leaf_hash: str
     data: dict[str, Any]
+    unreadable: str | UnsetType = UNSET
 
 
 class AuditTrail(Struct):

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, get, post
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from api import answers, parameters, past, rendering, wire
 from api.answers import Answered
@@ -19,7 +19,7 @@ from domain import commands, ids
 from domain.execution import Execution
 from projections import executions, queries
 from projections.queries import Texts, View
-from store import output
+from store import mapper, output
 from store.work import Answer, Done, Work
 
 PATH: Final = "/v1/cron-executions"
@@ -188,7 +188,7 @@ def _audit_event(entry: queries.AuditEntry) -> wire.AuditEvent:
     try:
         data = msgspec.json.decode(entry.payload, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError):
-        data = {"unreadable": True}
+        data = {}
     data.pop("type", None)
     for name in _EXECUTION_IDS & data.keys():
         with contextlib.suppress(TypeError, ValueError):
@@ -205,7 +205,16 @@ def _audit_event(entry: queries.AuditEntry) -> wire.AuditEvent:
         schema_version=entry.schema_version,
         leaf_hash=entry.leaf_hash.hex(),
         data=data,
+        unreadable=_unreadable(entry),
     )
+
+
+def _unreadable(entry: queries.AuditEntry) -> str | UnsetType:
+    try:
+        mapper.decode(entry.type, entry.schema_version, entry.payload)
+    except mapper.UnreadableEvent as error:
+        return str(error)
+    return UNSET
 
 
 HANDLERS: Final = (

@@ -6,9 +6,11 @@ from uuid import UUID
 import pytest
 
 from api.background import Sweeper
+from api.problems import problem_of
 from domain.errors import UnreadableHistory, UnreadableStream
 from projections import as_of, queries
 from projections.queries import Filter
+from store.mapper import UnreadableEvent
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database
 
@@ -106,7 +108,7 @@ async def test_what_can_be_asked_of_a_broken_execution_is_answered(database: Dat
 async def test_the_sweep_goes_on_past_a_broken_execution(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two agents are gone; the one whose history cannot be read costs a line, the other is ended."""
+    """Two agents are gone; what cannot be read costs one line, and the other is ended."""
     async with running_ledger(database, sweep_seconds=3600) as before:
         desk = Desk(before)
         broken, whole = await desk.begun(), await desk.begun()
@@ -123,3 +125,21 @@ async def test_the_sweep_goes_on_past_a_broken_execution(
 
     assert state.failure_reason == "agent_lost"
     assert sum("cannot give up" in line for line in caplog.messages) == 1
+
+
+async def test_a_repeated_claim_of_a_broken_execution_is_refused(database: Database) -> None:
+    """The agent that did not hear the answer is told in a sentence what is wrong: a 409."""
+    async with running_ledger(database) as before:
+        desk = Desk(before)
+        await desk.do(desk.create())
+        claimed = (await desk.do(desk.claim(key="once"))).execution
+    assert claimed is not None
+    _spoil(database, b"{}", claimed.id, version=2)
+
+    async with running_ledger(database) as ledger:
+        again = await Desk(ledger).do(Desk(ledger).claim(key="once"))
+        with pytest.raises(UnreadableEvent) as unreadable:
+            await ledger.leased(again)
+
+    problem = problem_of(unreadable.value)
+    assert (problem.status, "execution.started" in problem.detail) == (409, True)
