@@ -149,12 +149,21 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, width=(columns or 80) - 2)
 
 
+class _Listing(argparse.HelpFormatter):
+    """Gives the names of commands the room that argparse forgets to count: their indentation."""
+
+    def format_help(self) -> str:
+        self._action_max_length += self._indent_increment
+        return super().format_help()
+
+
 def _without_command(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="cronledger",
         description="An event-sourced ledger of cron executions.",
         epilog="`cronledger COMMAND --help` shows the options of one command.",
         allow_abbrev=False,
+        formatter_class=_Listing,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     listed = parser.add_subparsers(title="commands", metavar="COMMAND")

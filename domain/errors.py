@@ -70,8 +70,8 @@ class KeptAsLateOutcome(Refusal):
 
 
 class NotErasable(Refusal):
-    """This execution is {status}; only what has ended can be erased: cancel it first, or wait for
-    its end.
+    """This execution is {status}; only what has ended can be erased: cancel it, or wait for its
+    end.
     """
 
 

@@ -100,7 +100,7 @@ def test_what_has_not_ended_cannot_be_erased(api: Api, status: str) -> None:
     made = api.brought_to(status)
     problem = check_problem(api.post(f"/{made['id']}/erase"), 409)
     assert status in problem["detail"]
-    assert "cancel it first" in problem["detail"]
+    assert "cancel it, or wait" in problem["detail"]
 
 
 def test_a_shared_configuration_goes_only_on_an_explicit_word(api: Api) -> None:

@@ -87,9 +87,7 @@ def _refused(kind: type[errors.Refusal], name: str) -> Refused:
         errors.NotRetryable: "only executions that are failed or timeout can be retried.",
         errors.NotStartable: "only executions that are pending can be claimed.",
         errors.NotRunning: "only executions that are running can be ended.",
-        errors.NotErasable: (
-            "only what has ended can be erased: cancel it first, or wait for its end."
-        ),
+        errors.NotErasable: "only what has ended can be erased: cancel it, or wait for its end.",
         errors.NotExpirable: (
             "only executions that are pending and have a start deadline can end as not started."
         ),
@@ -217,8 +215,7 @@ _RULES: Final[dict[str, Callable[[str, str], Expected]]] = {
     "expire": _expired,
     "cancel": _canceled,
     "retry": _retried,
-    "erase": _erased,
-    "erase the configuration": _erased,
+    **dict.fromkeys(("erase", "erase the configuration"), _erased),
     "complete with another lease": lambda name, _: _lease_lost(name),
     **dict.fromkeys(_REPORTS, _completed),
     **dict.fromkeys(_GIVEN_UP, _given_up),
