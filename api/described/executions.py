@@ -33,7 +33,7 @@ _FOLLOWING: Final = (
 )
 
 AS_OF: Final = parameter(
-    *("as_of", "query", {"type": "string"}),
+    *("as_of", "query", {"anyOf": [{"type": "integer", "minimum": 0}, MOMENT]}),
     "As the ledger stood at this position (a whole number) or time (ISO 8601)",
 )
 _PAST: Final = (

@@ -37,6 +37,10 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
         for name in _KEYS.intersection(case.headers):
             # One key is for one request.
             case.headers[name] = f"{case.headers[name][:200]}-{next(_numbers)}"
+        if "as_of" in (case.query or {}):
+            # A position that has come, or a time that has passed; and no offset beside it.
+            case.query["as_of"] = "0"
+            case.query.pop("offset", None)
         operation = case.operation.definition.raw.get("operationId")
         if operation == "listExecutions":
             _repair_list(case)
