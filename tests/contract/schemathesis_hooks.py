@@ -48,7 +48,7 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
             # A place to go on is only for who follows.
             case.query.pop("last_event_id", None)
         elif operation == "eraseBodies":
-            # Output that is gone is a 410, which the tool takes for a refusal; test_erasure.py has it.
+            # Output that is gone is a 410, which the tool takes for a refusal: see test_erasure.py.
             case.body, case.media_type = {"bodies": ["messages"]}, "application/json"
         elif isinstance(body, dict) and operation == "createExecution":
             _repair_create(body)
