@@ -22,9 +22,11 @@ from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
+from api.retention import Retention
 from api.routes import (
     agents,
     creation,
+    erasure,
     events,
     executions,
     jobs,
@@ -44,6 +46,7 @@ from store.appender import Appender
 from store.changes import Projection
 from store.configurations import Configurations
 from store.keys import Keys
+from store.work import Notice
 
 HANDLERS: Final = (
     *executions.HANDLERS,
@@ -51,6 +54,7 @@ HANDLERS: Final = (
     *events.HANDLERS,
     *overview.HANDLERS,
     *statistics.HANDLERS,
+    *erasure.HANDLERS,
     *agents.HANDLERS,
     *logs.HANDLERS,
     *jobs.HANDLERS,
@@ -69,13 +73,19 @@ def create_ledger(
     waiting = Waiting()
     pool = database.pool(conninfo, size=settings.pool_size)
     views = Views(conninfo)
+    kept = Configurations(pool)
+
+    def hear(notice: Notice) -> None:
+        kept.forget(notice.erased)
+        waiting.hear(notice)
+
     appender = Appender(
         conninfo,
         ledger_id,
         READ_MODELS if read_models is None else read_models,
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
-        on_commit=waiting.hear,
+        on_commit=hear,
         joining=waiting.joining,
         queue_max=settings.queue_max,
     )
@@ -86,7 +96,7 @@ def create_ledger(
         pool=pool,
         views=views,
         lists=Lists(conninfo),
-        configurations=Configurations(pool),
+        configurations=kept,
         appender=appender,
         authenticator=Authenticator(pool),
         waiting=waiting,
@@ -106,12 +116,14 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     sweeper = Sweeper(ledger)
     listener = Listener(ledger, conninfo, ledger.appender.sender)
     housekeeper = Housekeeper(ledger, witness_path)
+    retention = Retention(ledger)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
     tasks = [
         asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
         asyncio.create_task(repeat("listener", listener.listen, 0.2)),
         asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
+        asyncio.create_task(repeat("retention", retention.look, 1)),
     ]
     try:
         yield Metrics(ledger, sweeper)

@@ -20,7 +20,7 @@ from api.ledger import Ledger
 from api.problems import Problem
 from domain import commands
 from domain.commands import Command
-from domain.errors import Refusal
+from domain.errors import Refusal, UnreadableStream
 from domain.events import Ending, FailureReason
 from store import agents, changes, leases, output, tokens, witness
 from store.appender import Unavailable
@@ -110,8 +110,13 @@ class Sweeper:
         """Say what is wrong with one case; raise what is wrong with all of them."""
         if isinstance(error, _PASSING) or not isinstance(error, Exception):
             raise error
-        # A refusal means that it began or ended meanwhile by itself, which is better.
-        if not isinstance(error, Refusal | Problem) and execution_id not in self._failing:
+        if execution_id in self._failing:
+            return False
+        if isinstance(error, UnreadableStream):
+            self._failing.add(execution_id)
+            _log.error("cannot give up %s: %s", execution_id, error)
+        # Any other refusal means that it began or ended meanwhile by itself, which is better.
+        elif not isinstance(error, Refusal | Problem):
             self._failing.add(execution_id)
             _log.error("cannot give up %s; trying again", execution_id, exc_info=error)
         return False
@@ -157,6 +162,7 @@ class Listener:
             await connection.execute(f"LISTEN {CHANNEL}")
             await connection.execute(f"LISTEN {tokens.CHANNEL}")
             self._ledger.authenticator.trust_cache(listening=True)
+            self._ledger.configurations.trust_cache(listening=True)
             # What was said before is not heard again: everyone looks once more.
             self._ledger.waiting.wake_everyone()
             while True:
@@ -165,6 +171,7 @@ class Listener:
                 await connection.execute("SELECT 1")
         finally:
             self._ledger.authenticator.trust_cache(listening=False)
+            self._ledger.configurations.trust_cache(listening=False)
             with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()
 
@@ -175,6 +182,7 @@ class Listener:
         with contextlib.suppress(msgspec.MsgspecError):
             notice = msgspec.json.decode(payload, type=Notice)
             if notice.sender != self._sender:
+                self._ledger.configurations.forget(None if notice.overflow else notice.erased)
                 self._ledger.waiting.hear(notice)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, events, executions, jobs, operations, statistics
+from api.described import agents, erasure, events, executions, jobs, operations, statistics
 from api.described.operation import Operation
 
 OPERATIONS: Final = (
@@ -15,6 +15,7 @@ OPERATIONS: Final = (
     *events.OPERATIONS,
     *jobs.OPERATIONS,
     *agents.OPERATIONS,
+    *erasure.OPERATIONS,
     *operations.OPERATIONS,
 )
 
@@ -26,6 +27,7 @@ _ERRORS: Final = {
     403: "The access token is not allowed to do this",
     404: "There is no such execution or job",
     409: "The execution's status does not allow this; the sentence names the allowed ones",
+    410: "It was erased; the sentence says when",
     412: "The job is at another version than If-Match says",
     413: "The body is too large",
     415: "The body is not declared as JSON",

@@ -33,6 +33,7 @@ LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 100
 REPEATED_MAX: Final = 10
 _KEY_MAX: Final = 255
+_POSITION_MAX: Final = 10**18 - 1
 _VALUES_MAX: Final = 100
 _MARK_LENGTH: Final = 24
 
@@ -262,7 +263,7 @@ def boolean(values: Mapping[str, list[str]], key: str) -> bool:
 
 _LIST_PARAMETERS: Final = (
     *("job_id", "status", "triggered_by", "from", "to"),
-    *("limit", "offset", "cursor"),
+    *("limit", "offset", "cursor", "as_of"),
 )
 
 
@@ -277,11 +278,14 @@ def list_query(request: Request[Any, Any, Any]) -> ListQuery:
         triggered_by=_any_of(values, "triggered_by", get_args(TriggeredBy)),
         created_from=bound(values, "from"),
         created_to=bound(values, "to"),
+        as_of=as_of(values),
     )
     if chosen.created_from and chosen.created_to and chosen.created_from > chosen.created_to:
         raise invalid("from", "must not be after to")
     limit = integer(values, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
     offset = integer(values, "offset", 0, 0, OFFSET_MAX)
+    if offset and chosen.as_of is not None:
+        raise invalid("offset", "cannot be given together with as_of; go on with cursor")
     if "cursor" in values:
         keys: Keys = request.app.state.ledger.keys
         before = _read_cursor(keys, values["cursor"][0], chosen)
@@ -315,6 +319,15 @@ def bound(values: Mapping[str, list[str]], key: str) -> datetime | None:
         return None
     value = values[key][0]
     return moment(key, _SPACED_OFFSET.sub("+", value) if "T" in value else value)
+
+
+def as_of(values: Mapping[str, list[str]]) -> int | datetime | None:
+    """Return as of which position (a whole number) or time an answer is wanted; None for now."""
+    if "as_of" not in values:
+        return None
+    if values["as_of"][0].isdecimal():
+        return integer(values, "as_of", 0, 0, _POSITION_MAX)
+    return bound(values, "as_of")
 
 
 def _any_of(values: Mapping[str, list[str]], key: str, allowed: tuple[str, ...]) -> tuple[str, ...]:

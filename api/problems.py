@@ -14,7 +14,8 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 from api import answers
 from domain import errors
-from store.appender import Unavailable
+from store.appender import DiskFull, Unavailable
+from store.mapper import UnreadableEvent
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ _CODES: Final[dict[int, str]] = {
     404: "resource_not_found",
     405: "method_not_allowed",
     409: "conflict",
+    410: "erased",
     412: "precondition_failed",
     413: "payload_too_large",
     415: "unsupported_media_type",
@@ -134,6 +136,13 @@ def _of_refusal(refusal: errors.Refusal) -> Problem:
 
 
 def _unavailable(error: Exception) -> Problem:
+    if isinstance(error, DiskFull | psycopg.errors.DiskFull):
+        return Problem(
+            503,
+            "unavailable",
+            DiskFull.__doc__ or "",
+            headers={"Retry-After": "10"},
+        )
     return Problem(
         503,
         "unavailable",
@@ -151,6 +160,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case errors.Refusal():
             return _of_refusal(error)
+        case UnreadableEvent():
+            return _of_refusal(errors.UnreadableStream(reason=str(error)))
         case Unavailable() | PoolTimeout() | TooManyRequests() | psycopg.OperationalError():
             return _unavailable(error)
         case HTTPException():

@@ -44,10 +44,10 @@ def detail(view: View, stdout: bytes, stderr: bytes, now: datetime) -> wire.Exec
         output=with_cut(stdout, told),
         error=_error(view, stderr_text),
         output_bytes=told.written_bytes,
-        output_truncated=told.omitted_from is not None,
+        output_truncated=_is_cut(told),
         stderr=stderr_text,
         stderr_bytes=told_errors.written_bytes,
-        stderr_truncated=told_errors.omitted_from is not None,
+        stderr_truncated=_is_cut(told_errors),
         working_dir=job.working_dir,
         stop_when_cut_off=job.stop_when_cut_off,
         expected_schedule=job.expected_schedule,
@@ -68,6 +68,11 @@ def claimed(view: View, job: Job, now: datetime) -> wire.ClaimedExecution:
         working_dir=job.working_dir,
         stop_when_cut_off=job.stop_when_cut_off,
     )
+
+
+def _is_cut(stream: StoredStream) -> bool:
+    is_gone = stream.erased_at is not None and stream.written_bytes > 0
+    return is_gone or stream.omitted_from is not None
 
 
 def with_cut(kept: bytes, stream: StoredStream) -> str:
@@ -127,6 +132,8 @@ def _common(view: View, now: datetime) -> dict[str, Any]:
         "labels": row.labels or [],
         "start_deadline_seconds": row.start_deadline_seconds,
         "masked": row.masked,
+        "output_erased_at": wire.optional_timestamp(view.texts.stdout.erased_at),
+        "configuration_erased": view.texts.configuration is None,
     }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
+from projections.erasing import Policy
 from store.work import Lapses
 
 PREFIX = "CRONLEDGER_"
@@ -46,11 +47,26 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 8 * 1024 * 1024
     pool_size: int = 10
     queue_max: int = 10_000
+    retention_success_days: float | None = None
+    retention_success_bytes: int | None = None
+    retention_failure_days: float | None = None
+    retention_failure_bytes: int | None = None
+    retention_seconds: float = 3600
 
     @property
     def lapses(self) -> Lapses:
         """How long the server waits for agents."""
         return Lapses(self.lease_seconds, self.timeout_grace_seconds, self.cancel_seconds)
+
+    @property
+    def retention(self) -> Policy:
+        """How long output is kept."""
+        return Policy(
+            self.retention_success_days,
+            self.retention_success_bytes,
+            self.retention_failure_days,
+            self.retention_failure_bytes,
+        )
 
 
 def load(home: Path, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
@@ -78,10 +94,14 @@ def load(home: Path, environment: Mapping[str, str] = os.environ, **given: Any) 
 def _check(settings: Settings) -> None:
     if not 0 <= settings.port <= 65535:  # noqa: PLR2004 - the highest TCP port
         raise SettingsError(f"The port must be between 0 and 65535, not {settings.port}.")
-    for name in ("heartbeat_seconds", "lease_seconds", "sweep_seconds"):
+    for name in ("heartbeat_seconds", "lease_seconds", "sweep_seconds", "retention_seconds"):
         value = getattr(settings, name)
         if not 0 < value < math.inf:
             raise SettingsError(f"{name} must be more than 0, not {value:g}.")
+    limits = msgspec.structs.asdict(settings.retention)
+    for name, value in limits.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise SettingsError(f"retention_{name} must be 0 or more, not {value:g}.")
     if not 1 <= settings.timeout_seconds_max <= TIMEOUT_SECONDS_HIGHEST:
         raise SettingsError(
             f"timeout_seconds_max must be between 1 and {TIMEOUT_SECONDS_HIGHEST}, "

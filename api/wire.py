@@ -141,6 +141,12 @@ class Execution(Struct):
     masked: Annotated[
         bool, Meta(description="Whether the agent hid secrets in the output before it sent it")
     ]
+    output_erased_at: Annotated[
+        Timestamp | None, Meta(description="When output and error log were erased, for good")
+    ]
+    configuration_erased: Annotated[
+        bool, Meta(description="Whether job_name, command and the like are gone, and not empty")
+    ]
 
 
 class ExecutionDetail(Execution):

@@ -15,6 +15,9 @@ from cli.table import cell, duration_cell, shown_output, time_cell
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("id", metavar="ID", help="the execution")
+    parser.add_argument(
+        "--as-of", metavar="WHEN", help="as it stood at this position, or time in ISO 8601"
+    )
     parser.add_argument("--json", action="store_true", help="print the server's JSON")
 
 
@@ -24,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _get(client: Client, args: argparse.Namespace) -> int:
-    answer = client.get(execution_path(args.id))
+    query = [] if args.as_of is None else [("as_of", args.as_of)]
+    answer = client.get(execution_path(args.id), query)
     if args.json:
         print_json(answer)
         return 0
@@ -51,6 +55,8 @@ def _facts(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("start within", f"{get('start_deadline_seconds')} s", get("start_deadline_seconds")),
         ("expected", _expected(execution), get("expected_schedule")),
         ("output", "secrets in it are masked", get("masked")),
+        ("output", f"erased {time_cell(get('output_erased_at'))} UTC", get("output_erased_at")),
+        ("configuration", "erased", get("configuration_erased")),
         ("late outcome", _late(get("late_outcome") or {}), get("late_outcome")),
     )
     return [

@@ -32,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--limit", metavar="N", type=int, help="at most N executions (default 50, at most 100)")
     add("--offset", metavar="N", type=int, help="leave out the first N")
     add("--cursor", metavar="CURSOR", help="go on where the answer before said next_cursor")
+    add("--as-of", metavar="WHEN", help="as it stood at this position, or time in ISO 8601")
     add("--json", action="store_true", help="print the server's JSON")
 
 
@@ -47,13 +48,13 @@ def _list(client: Client, args: argparse.Namespace) -> int:
         return 0
     page = answer.json()
     rows = [_row(execution) for execution in page["data"]]
+    pagination = page["pagination"]
     if not rows:
-        print("no executions match")
+        print(f"no executions match{_more(pagination)}")
         return 0
     print(table(_HEAD, rows, elastic=_JOB_COLUMN, width=terminal_width()))
-    pagination = page["pagination"]
     total = f"{'' if pagination['total_is_exact'] else 'at least '}{pagination['total']}"
-    print(f"\n{len(rows)} of {total}{_more(pagination)}")
+    print(f"\n{len(rows)} of {total}{_more(pagination)}{_past(page.get('as_of'))}")
     return 0
 
 
@@ -69,6 +70,7 @@ def _query(args: argparse.Namespace) -> list[tuple[str, str]]:
         ("limit", args.limit),
         ("offset", args.offset),
         ("cursor", args.cursor),
+        ("as_of", args.as_of),
     )
     query = [(name, value) for name, values in repeated for value in values or ()]
     return query + [(name, str(value)) for name, value in single if value is not None]
@@ -86,6 +88,15 @@ def _row(execution: Mapping[str, Any]) -> tuple[str, ...]:
         cell(execution["triggered_by"]),
         cell(execution.get("agent_id")),
     )
+
+
+def _past(as_of: Mapping[str, Any] | None) -> str:
+    if as_of is None:
+        return ""
+    left_out = len(as_of["unreadable"])
+    more = f"; {left_out} cannot be read and are left out" if left_out else ""
+    when = f"{time_cell(as_of['recorded_at'])} UTC"
+    return f"; as of position {as_of['position']}, {when}{more}"
 
 
 def _more(pagination: Mapping[str, Any]) -> str:

@@ -65,6 +65,8 @@ COMMANDS = (
     Subcommand("retry", "run a failed or timed-out execution again", "cli.retry_execution"),
     Subcommand("cancel", "cancel a pending or running execution", "cli.cancel_execution"),
     Subcommand("stats", "show how much ended how, and how long it took", "cli.show_statistics"),
+    Subcommand("erase", "erase what an execution wrote or was given", "cli.erase_bodies"),
+    Subcommand("retention", "show how long output is kept", "cli.show_retention"),
     Subcommand("missed", "list jobs that should have run and did not", "cli.list_missed"),
     Subcommand("agents", "list the agents and what they run", "cli.list_agents"),
     Subcommand("events", "show recorded events: of one execution, or all", "cli.list_events"),

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events import BodyDigest, Ending, Outcome, TriggeredBy
+from domain.events import BodyDigest, Ending, ErasureReason, Outcome, TriggeredBy
 
 
 class Create(Struct, frozen=True):
@@ -119,6 +119,22 @@ class Retry(Struct, frozen=True):
     new_id: UUID
 
 
+class Erase(Struct, frozen=True):
+    """Erase bodies of an execution that has ended.
+
+    `configuration` erases what other executions with the same configuration name too.
+    """
+
+    at: datetime
+    by: str
+    command_id: UUID
+    execution_id: UUID
+    reason: ErasureReason
+    output: bool = False
+    messages: bool = False
+    configuration: bool = False
+
+
 Command: TypeAlias = (
-    Create | Start | Complete | Expire | Cancel | TimeOut | ConfirmCancel | Lose | Retry
+    Create | Start | Complete | Expire | Cancel | TimeOut | ConfirmCancel | Lose | Retry | Erase
 )

@@ -69,6 +69,36 @@ class KeptAsLateOutcome(Refusal):
     code = "kept_as_late_outcome"
 
 
+class NotErasable(Refusal):
+    """This execution is {status}; only what has ended can be erased: cancel it, or wait for its
+    end.
+    """
+
+
+class ConfigurationAwaited(Refusal):
+    """Executions with this configuration are pending; cancel them first, or wait until they have
+    begun: without it no agent could run them.
+    """
+
+
+class ConfigurationOfJob(Refusal):
+    """The job {job_id} runs with this configuration; change its command or environment, or delete
+    the job, first.
+    """
+
+
+class ConfigurationShared(Refusal):
+    """Other executions have the same configuration ({others}), and would be shown without it and
+    could not be retried any more; say `shared` to erase it for all of them.
+    """
+
+
+class ConfigurationErased(Refusal):
+    """The configuration of this execution or job was erased, so that nobody knows any more what to
+    run; create a new execution, or change the job.
+    """
+
+
 class LeaseLost(Refusal):
     """This lease does not hold this execution, which is {status}; end the command, claim anew."""
 
@@ -101,6 +131,12 @@ class IdempotencyMismatch(Refusal):
     """This Idempotency-Key was used before with another request; use a new key for a new one."""
 
     code = "idempotency_mismatch"
+
+
+class UnreadableHistory(Refusal):
+    """The history of this execution holds an event that this server cannot read ({reason}), so that
+    it cannot say how it stood then; upgrade the server, or look at its events.
+    """
 
 
 class UnreadableStream(Refusal):

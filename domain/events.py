@@ -17,6 +17,7 @@ from domain.job_events import JobEvent
 TriggeredBy: TypeAlias = Literal["scheduled", "manual", "retry"]
 Observer: TypeAlias = Literal["agent", "server"]
 Outcome: TypeAlias = Literal["exited", "timed_out", "canceled"]
+ErasureReason: TypeAlias = Literal["requested", "secret", "personal_data", "retention"]
 FailureReason: TypeAlias = Literal[
     "exit_code", "signal", "spawn_failed", "agent_shutdown", "agent_lost", "not_started"
 ]
@@ -145,6 +146,30 @@ class Retried(Struct, frozen=True, tag_field="type", tag="execution.retried"):
     retried_as: UUID
 
 
+@final
+class BodiesErased(
+    Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.bodies_erased"
+):
+    """Bodies that events of this execution name are gone, in the transaction that says so.
+
+    `output` means all that was kept of stdout and stderr until then, and that nothing is kept of
+    what an agent may still send. `messages` means the agent's sentences with the endings before
+    this event. `configuration` is the digest of the configuration that went: it is gone for every
+    execution that names it, and it is back once a later Created names it again.
+
+    Who checks the ledger tells by this event what was erased from what is missing: a body that an
+    earlier event names may be absent if, and only if, such an event says so (of a configuration:
+    one of any execution). A body that is there must have the digest that was said, as ever. Digest
+    and length stay in the earlier events; the salt goes with the body, so that nobody can try out
+    what it may have been.
+    """
+
+    reason: ErasureReason
+    output: bool = False
+    messages: bool = False
+    configuration: str | None = None
+
+
 Event: TypeAlias = (
     Created
     | Started
@@ -157,6 +182,7 @@ Event: TypeAlias = (
     | OutcomeReportedLate
     | Retried
     | JobEvent
+    | BodiesErased
 )
 
 

@@ -14,17 +14,7 @@ from msgspec.structs import replace
 
 from domain import commands, errors, events
 from domain.commands import Command
-from domain.events import (
-    BodyDigest,
-    Ending,
-    Envelope,
-    Event,
-    FailureReason,
-    Happened,
-    Observer,
-    Outcome,
-    TriggeredBy,
-)
+from domain.events import BodyDigest, Ending, Envelope, Event, Happened, Observer, Outcome
 
 Status: TypeAlias = Literal["pending", "running", "success", "failed", "timeout", "canceled"]
 
@@ -47,7 +37,7 @@ class Execution(Struct, frozen=True):
     status: Status
     job_id: str
     configuration: BodyDigest
-    triggered_by: TriggeredBy
+    triggered_by: events.TriggeredBy
     timeout_seconds: int | None
     attempt: int
     root_id: UUID
@@ -67,9 +57,11 @@ class Execution(Struct, frozen=True):
     ending: Ending | None = None
     retried_as: UUID | None = None
     late: LateOutcome | None = None
+    output_erased_at: datetime | None = None
+    messages_erased: bool = False
 
     @property
-    def failure_reason(self) -> FailureReason | None:
+    def failure_reason(self) -> events.FailureReason | None:
         """Why it failed, in a word: what never began has no ending that says so."""
         if self.ending is not None:
             return self.ending.failure_reason
@@ -108,7 +100,14 @@ def evolve(state: Execution | None, envelope: Happened) -> Execution | None:
             return replace(state, version=version, retried_as=event.retried_as)
         case events.OutcomeReportedLate():
             late = LateOutcome(event.outcome, envelope.at, event.ending)
-            return replace(state, version=version, late=late)
+            return replace(state, version=version, late=late, messages_erased=False)
+        case events.BodiesErased():
+            return replace(
+                state,
+                version=version,
+                output_erased_at=state.output_erased_at or (envelope.at if event.output else None),
+                messages_erased=state.messages_erased or event.messages,
+            )
         case (
             events.Completed()
             | events.TimedOut()
@@ -213,20 +212,10 @@ def decide(state: Execution | None, command: Command) -> Decision:
             return _cancel(state, command)
         case commands.Retry():
             return _retry(state, command)
-        case commands.TimeOut(ending=ending):
-            return _give_up(
-                state, command, events.TimedOut("server", process_ended=False, ending=ending)
-            )
-        case commands.Lose(ending=ending):
-            return _give_up(
-                state, command, events.Lost("server", process_ended=False, ending=ending)
-            )
-        case commands.ConfirmCancel(ending=ending):
-            if state.status == "running" and state.cancel_requested_at is None:
-                raise errors.CancelNotRequested(status=state.status)
-            return _give_up(
-                state, command, events.Canceled("server", process_ended=False, ending=ending)
-            )
+        case commands.Erase():
+            return _erase(state, command)
+        case commands.TimeOut() | commands.Lose() | commands.ConfirmCancel():
+            return _give_up(state, command)
 
 
 def _create(state: Execution | None, command: commands.Create) -> Decision:
@@ -281,20 +270,27 @@ def _complete(state: Execution, command: commands.Complete) -> Decision:
     if state.fence is None or command.fence != state.fence:
         raise errors.LeaseLost(status=state.status)
     ending = _with_reason(command)
-    said = (command.outcome, ending)
     if state.status == "running":
         end = _next(state, command, _end(state, command.outcome, ending))
         return (_claimed_to_be(end, command.ended_at),)
-    if state.observed_by == "agent":
-        if said != (state.outcome, state.ending):
-            raise errors.AlreadyFinal(status=state.status)
-        return ()
-    if state.late is not None:
-        if said != (state.late.outcome, state.late.ending):
+    if (told := _told(state)) is not None:
+        if state.output_erased_at is not None:
+            # What is hashed now is not what was hashed then: as far as can be told, it is the same.
+            ending = replace(ending, stdout=told[1].stdout, stderr=told[1].stderr)
+        if (command.outcome, ending) != told:
             raise errors.AlreadyFinal(status=state.status)
         return ()
     late = events.OutcomeReportedLate(outcome=command.outcome, ending=ending)
     return (_next(state, command, late),)
+
+
+def _told(state: Execution) -> tuple[Outcome | None, Ending] | None:
+    """Return what the agent itself has said of the end, in time or late."""
+    if state.late is not None:
+        return state.late.outcome, state.late.ending
+    if state.observed_by != "agent" or state.ending is None:
+        return None
+    return state.outcome, state.ending
 
 
 def _with_reason(command: commands.Complete) -> Ending:
@@ -335,13 +331,21 @@ def _cancel(state: Execution, command: commands.Cancel) -> Decision:
 
 
 def _give_up(
-    state: Execution,
-    command: commands.TimeOut | commands.Lose | commands.ConfirmCancel,
-    event: Event,
+    state: Execution, command: commands.TimeOut | commands.Lose | commands.ConfirmCancel
 ) -> Decision:
     if state.status != "running":
         raise errors.NotRunning(status=state.status)
+    if isinstance(command, commands.ConfirmCancel) and state.cancel_requested_at is None:
+        raise errors.CancelNotRequested(status=state.status)
+    event = _GIVEN_UP[type(command)]("server", process_ended=False, ending=command.ending)
     return (_next(state, command, event),)
+
+
+_GIVEN_UP: Final[dict[type[Command], type[events.TimedOut | events.Lost | events.Canceled]]] = {
+    commands.TimeOut: events.TimedOut,
+    commands.Lose: events.Lost,
+    commands.ConfirmCancel: events.Canceled,
+}
 
 
 def _retry(state: Execution, command: commands.Retry) -> Decision:
@@ -365,6 +369,18 @@ def _retry(state: Execution, command: commands.Retry) -> Decision:
         _envelope(command, command.new_id, 1, state.root_id, created),
         _next(state, command, events.Retried(retried_as=command.new_id)),
     )
+
+
+def _erase(state: Execution, command: commands.Erase) -> Decision:
+    if state.status in {"pending", "running"}:
+        raise errors.NotErasable(status=state.status)
+    erased = events.BodiesErased(
+        reason=command.reason,
+        output=command.output and state.output_erased_at is None,
+        messages=command.messages and not state.messages_erased,
+        configuration=state.configuration.sha256 if command.configuration else None,
+    )
+    return () if erased == events.BodiesErased(command.reason) else (_next(state, command, erased),)
 
 
 def _claimed_to_be(envelope: Envelope, moment: datetime | None) -> Envelope:

@@ -34,12 +34,10 @@ class Executions:
 
 def _is_allowed(state: Execution, event: events.Event) -> bool:
     match event:
-        case events.Started():
+        case events.Started() | events.Canceled(observed_by="server", ending=None):
             return state.status == "pending"
         case events.NotStarted():
             return state.status == "pending" and state.start_deadline_seconds is not None
-        case events.Canceled(observed_by="server", ending=None):
-            return state.status == "pending"
         case events.Canceled():
             return state.status == "running" and state.cancel_requested_at is not None
         case events.CancelRequested():
@@ -51,6 +49,8 @@ def _is_allowed(state: Execution, event: events.Event) -> bool:
             return given_up and state.fence is not None and state.late is None
         case events.Retried():
             return state.status in RETRYABLE
+        case events.BodiesErased():
+            return state.completed_at is not None
         case _:
             return False
 

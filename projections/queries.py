@@ -32,7 +32,10 @@ class View(Struct, frozen=True):
 
 
 class Filter(Struct, frozen=True):
-    """Which executions: any of each list, created in [from, to), older than the cursor."""
+    """Which executions: any of each list, created in [from, to), older than the cursor.
+
+    `as_of` is the position or the time of which the state counts, None for today's.
+    """
 
     job_id: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
@@ -40,6 +43,7 @@ class Filter(Struct, frozen=True):
     created_from: datetime | None = None
     created_to: datetime | None = None
     before: UUID | None = None
+    as_of: int | datetime | None = None
 
 
 class Page(Struct, frozen=True):

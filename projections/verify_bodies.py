@@ -1,16 +1,16 @@
 """Output and messages against the digests that events hold of them, stream by stream."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
 from psycopg import Connection
 
-from domain.events import BodyDigest, Ending, StreamDigest
+from domain.events import BodiesErased, BodyDigest, Ending, StreamDigest
 from projections.findings import Findings
-from store import copying, output
+from store import copying, mapper, output
 from store.copying import Sorted, columns, number
 
 PREVIEW_BYTES: Final = 4096
@@ -27,22 +27,52 @@ CHUNKS: Final = _COPY.format(
 MESSAGES: Final = _COPY.format(
     "execution_id, version, salt, body FROM store.messages", "execution_id, version"
 )
+_ERASURES: Final = """
+SELECT position, stream_id, version, type, schema_version, payload FROM ledger.events
+WHERE type = 'execution.bodies_erased' ORDER BY position"""
+_NAMED_SINCE: Final = """
+SELECT x.configuration, max(e.position)
+FROM read.executions_1 x JOIN ledger.events e ON e.stream_id = x.id AND e.version = 1
+WHERE x.configuration = ANY(%s) AND x.retry_of IS NULL
+GROUP BY 1"""
 _NAMES: Final = {number: name for name, number in output.STREAMS.items()}
 
 
 class Erased(Struct, frozen=True):
-    """What was erased on purpose, by the facts that were recorded of it.
+    """What was erased on purpose, by the events that say so.
 
-    Configurations by digest; output and messages by execution.
+    Configurations by digest, output by execution, messages by execution and the version of the
+    last event that erased some.
     """
 
     configurations: frozenset[bytes] = frozenset()
-    executions: frozenset[UUID] = frozenset()
+    outputs: frozenset[UUID] = frozenset()
+    messages: Mapping[UUID, int] = {}
 
 
-def erased(_connection: Connection[Any]) -> Erased:
-    """Return what was erased: nothing, as long as nothing can be."""
-    return Erased()
+def erased(connection: Connection[Any]) -> Erased:
+    """Return what was erased, and was not brought back by an execution created later."""
+    outputs: set[UUID] = set()
+    messages: dict[UUID, int] = {}
+    configurations: dict[bytes, int] = {}
+    for position, stream, version, event_type, *stored in connection.execute(_ERASURES):
+        try:
+            event = mapper.decode(event_type, *stored)
+        except mapper.UnreadableEvent:
+            continue  # said elsewhere
+        if not isinstance(event, BodiesErased):
+            continue
+        if event.output:
+            outputs.add(stream)
+        if event.messages:
+            messages[stream] = version
+        if event.configuration is not None:
+            configurations[bytes.fromhex(event.configuration)] = position
+    if configurations:
+        for digest, position in connection.execute(_NAMED_SINCE, [list(configurations)]):
+            if position > configurations[digest]:
+                del configurations[digest]
+    return Erased(frozenset(configurations), frozenset(outputs), messages)
 
 
 class Bodies:
@@ -105,7 +135,7 @@ class Bodies:
             elif (said.bytes, said.sha256) != (len(body or b""), digest):
                 found.add("message", execution_id, "is not what its event says")
         for version_ in told:
-            if execution_id in self.erased.executions:
+            if version_ < self.erased.messages.get(execution_id, 0):
                 found.erased += 1
             else:
                 found.add("message", execution_id, f"of event {version_} is missing")
@@ -121,15 +151,15 @@ class Bodies:
         if stored is None:
             if next(chunks, None) is not None:
                 found.add("output", where, "has chunks, and no row that they belong to")
-            elif told and execution_id in self.erased.executions:
+            elif told and execution_id in self.erased.outputs:
                 found.erased += 1
             elif told:
                 found.add("output", where, f"{told[-1].kept_bytes} bytes of it are missing")
             for _ in chunks:
                 pass  # said once is enough
             return
-        if told and execution_id in self.erased.executions and self._chunks.key != key:
-            found.erased += 1
+        if execution_id in self.erased.outputs and self._chunks.key != key:
+            found.erased += bool(told)
             return
         for wrong in _wrong_output(columns(stored), chunks, told, number_):
             found.add("output", where, wrong)

@@ -35,6 +35,8 @@ _STATEMENTS: Final = {
     b"lock": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
     **reading.STATEMENTS,
     b"write": sql.named("write_batch"),
+    b"erase outputs": sql.named("erase_outputs"),
+    b"erase bodies": sql.named("erase_bodies"),
     b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
     b"rollback": "ROLLBACK",
@@ -52,6 +54,10 @@ class Unavailable(Exception):
 
 class OutcomeUnknown(Unavailable):
     """The database was lost while committing; repeat the request with the same Idempotency-Key."""
+
+
+class DiskFull(Unavailable):
+    """The disk of the database is full, and nothing was recorded. Keep it and try again later."""
 
 
 class Counters(Struct):
@@ -187,7 +193,7 @@ class Appender:
             self.counters.failures += 1
             _log.warning("the database did not take a batch: %s", str(error).strip())
             await self._disconnect()
-            return [Unavailable()] * len(works)
+            return [_refused(error)] * len(works)
         except Exception as error:  # noqa: BLE001 - see below
             # A bug, and these works fail with it; but the writer must live for the others.
             _log.exception("a batch failed")
@@ -217,6 +223,8 @@ class Appender:
                 # The database writes this part while we judge the next one.
                 more = first + _PART < len(works)
                 trips.send(b"write", write.parameters(), now=more)
+                for name, parameters in write.erasure.statements(write.commit.recorded_at):
+                    trips.send(name, parameters)
         if written:
             await self._finish(trips, bench, read)
         else:
@@ -286,7 +294,7 @@ class Appender:
         if committed is None:
             raise OutcomeUnknown from error
         if not committed:
-            raise Unavailable from error
+            raise _refused(error) from error
 
     async def _is_there(self, head: Head) -> bool:
         trips = await self._connected()
@@ -310,3 +318,7 @@ class Appender:
         if trips is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await trips.close()
+
+
+def _refused(error: Exception) -> Unavailable:
+    return DiskFull() if isinstance(error, psycopg.errors.DiskFull) else Unavailable()

@@ -15,13 +15,16 @@ import msgspec
 from msgspec import Struct, field
 
 from domain import commands, errors, events
+from domain.commands import Command
 from domain.events import Envelope
 from domain.execution import Decision, Execution
 from domain.job import CronJob
+from domain.job_commands import JobCommand, RunJob
 from domain.streams import State, decide, evolve, stream_of, subject_of
 from store import chain, mapper
 from store.chain import NewEvent
 from store.changes import Change
+from store.erasure import Erasure
 from store.reading import BatchRead, Candidate
 from store.states import known_histories
 from store.work import (
@@ -50,10 +53,12 @@ class BatchWrite(Struct):
     cancels: list[dict[str, Any]] = field(default_factory=list)
     answers: list[KeptAnswer] = field(default_factory=list)
     expected: list[dict[str, Any]] = field(default_factory=list)
+    erasure: Erasure = field(default_factory=Erasure)
 
     def parameters(self) -> list[bytes | None]:
         """Return the statement's parameters in order."""
-        commit, *parts = msgspec.structs.astuple(self)
+        # What is erased goes with statements of its own, after this one.
+        commit, *parts, _ = msgspec.structs.astuple(self)
         return [
             msgspec.json.encode(commit.events),
             str(commit.commit_number).encode(),
@@ -104,6 +109,8 @@ class Bench:
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
         self._states_before: dict[UUID, State | None] = {}
+        self._gone = {one.digest for one in read.configurations if not one.is_stored}
+        self._awaited = {one.digest for one in read.configurations if one.is_awaited}
         self._begin_part()
         self.head = self._before
         self.notice = Notice(sender=sender, position=self.head.position)
@@ -189,6 +196,7 @@ class Bench:
         if reason := self._unreadable.get(asked):
             raise errors.UnreadableStream(reason=reason)
         decision = decide(self._states.get(asked), command)
+        self._check_configuration(command, work.needed)
         after: dict[UUID, State | None] = {}
         for envelope in decision:
             stream = envelope.originator_id
@@ -198,6 +206,19 @@ class Bench:
         answer = work.render(state) if work.key and work.render and state else None
         return _Judged(decision, after, state, answer)
 
+    def _check_configuration(self, command: Command | JobCommand, digest: str | None) -> None:
+        """Refuse to run what is not known any more, and to take away what somebody waits for."""
+        if isinstance(command, commands.Retry | RunJob) and digest in self._gone:
+            raise errors.ConfigurationErased
+        if isinstance(command, commands.Erase) and command.configuration:
+            waits = (
+                state
+                for state in self._states.values()
+                if isinstance(state, Execution) and state.status == "pending"
+            )
+            if digest in self._awaited or any(s.configuration.sha256 == digest for s in waits):
+                raise errors.ConfigurationAwaited
+
     def _carried_out(self, work: Work, judged: "_Judged") -> Done:
         for stream in judged.after:
             self._states_before.setdefault(stream, self._states.get(stream))
@@ -205,7 +226,7 @@ class Bench:
         self._envelopes.extend(judged.decision)
         for body in (work.configuration, work.definition):
             if body is not None and judged.decision:
-                self._configurations[body.digest] = body
+                self._bring(body)
         for envelope in judged.decision:
             state = judged.after[envelope.originator_id]
             if isinstance(state, Execution):
@@ -280,12 +301,27 @@ class Bench:
                 self.notice.cancel_requested.append(stream)
             case events.Retried():
                 pass
+            case events.BodiesErased():
+                self._erase(envelope, envelope.event)
             case _:
                 if state.started_at is None:
                     self._unqueue(stream)
                 self.notice.ended.append(stream)
                 if work.message is not None:
                     self._keep_message(envelope, work.message)
+
+    def _bring(self, configuration: Configuration) -> None:
+        digest = configuration.digest
+        self._configurations[digest] = configuration
+        self._gone.discard(digest)
+        # Erased and brought back in one statement's time: it stays where it is.
+        self._write.erasure.configurations.discard(digest)
+
+    def _erase(self, envelope: Envelope, event: events.BodiesErased) -> None:
+        self._write.erasure.add(envelope, event)
+        if event.configuration is not None:
+            self._gone.add(event.configuration)
+            self.notice.erased.append(event.configuration)
 
     def _unqueue(self, execution_id: UUID) -> None:
         if self._queued.pop(execution_id, None) is None:

@@ -1,6 +1,7 @@
 """Configurations: what is run, as one body that all executions with the same one share."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -41,9 +42,25 @@ class Configurations:
         self._pool = pool
         self._bodies: dict[str, bytes] = {}
         self._bytes = 0
+        self._generation = 0
+        self._listening = False
+
+    def trust_cache(self, *, listening: bool) -> None:
+        """Remember only while news of erasures by other servers arrive."""
+        self._listening = listening
+        self._generation += 1
+        self.forget()
+
+    def forget(self, digests: Iterable[str] | None = None) -> None:
+        """Remember these no more, as they were erased; None for all."""
+        for digest in list(self._bodies) if digests is None else digests:
+            self._generation += 1
+            self._bytes -= len(self._bodies.pop(digest, b""))
 
     def keep(self, digest: str, body: bytes) -> None:
         """Remember a configuration that is stored."""
+        if not self._listening:
+            return
         self._bytes += len(body) - len(self._bodies.pop(digest, b""))
         self._bodies[digest] = body
         while self._bytes > _CACHE_BYTES_MAX:
@@ -53,6 +70,7 @@ class Configurations:
         """Return a stored configuration, None if it was erased."""
         body = self._bodies.get(digest)
         if body is None:
+            generation = self._generation
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(
                     "SELECT body FROM store.configurations WHERE digest = %s",
@@ -62,7 +80,9 @@ class Configurations:
             if row is None:
                 return None
             body = row[0]
-            self.keep(digest, body)
+            # What was read before an erasure was heard must not be kept after it.
+            if generation == self._generation:
+                self.keep(digest, body)
         return body
 
 

@@ -4,6 +4,7 @@ The stored name of an event is the tag of its Struct, never an import path; the 
 JSON, kept byte for byte.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, get_args
 from uuid import UUID
 
@@ -41,19 +42,28 @@ def decode(
     payload: bytes | memoryview | str,
     *,
     upcasters: Upcasters = UPCASTERS,
+    versions: Mapping[str, int] = SCHEMA_VERSIONS,
+    decoder: msgspec.json.Decoder[Any] = _decoder,
     stream_id: UUID | None = None,
 ) -> Event:
-    """Return the event that was stored. Raises `UnreadableEvent`."""
-    current = SCHEMA_VERSIONS.get(event_type)
+    """Return the event that was stored. Raises `UnreadableEvent`.
+
+    A newer version than is known here is not read, even if its fields would fit: that they mean
+    something else is what its number says.
+    """
+    current = versions.get(event_type)
     if current is None:
         raise UnreadableEvent(stream_id, event_type, "unknown type")
+    if schema_version > current:
+        reason = f"version {schema_version}, and this server knows {current} at most"
+        raise UnreadableEvent(stream_id, event_type, reason)
     try:
         if schema_version == current and (event_type, schema_version) not in upcasters:
-            event: Event = _decoder.decode(payload)
+            event: Event = decoder.decode(payload)
         else:
             body: dict[str, Any] = msgspec.json.decode(payload)
             body = upcast(upcasters, event_type, schema_version, body)
-            event = msgspec.convert(body, Event)
+            event = msgspec.convert(body, decoder.type)
     except (msgspec.MsgspecError, ValueError) as error:
         raise UnreadableEvent(stream_id, event_type, str(error)) from error
     if event.__struct_config__.tag != event_type:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -48,7 +49,8 @@ NOTHING: Final = StreamDigest(written_bytes=0, kept_bytes=0, kept_sha256="")
 class StoredStream(Struct, frozen=True):
     """What is stored of one output stream, without its bytes.
 
-    The preview is the first 4,096 bytes of stdout, the last 4,096 of stderr.
+    The preview is the first 4,096 bytes of stdout, the last 4,096 of stderr. Of output that was
+    erased only `written_bytes` is known.
     """
 
     preview: bytes = b""
@@ -57,6 +59,7 @@ class StoredStream(Struct, frozen=True):
     omitted_from: int | None = None
     omitted_to: int | None = None
     salt: bytes = b""
+    erased_at: datetime | None = None
 
     def sealed(self, kept_bytes: int | None) -> "StoredStream":
         """Return the stream as it was when `kept_bytes` were kept of it; as it is if None.

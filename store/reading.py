@@ -10,17 +10,18 @@ import msgspec
 from msgspec import Struct
 from psycopg import pq
 
+from domain.commands import Erase
 from domain.streams import State, stream_of
 from store import changes, sql
 from store.chain import Head
 from store.changes import Positions
 from store.roundtrip import RoundTrips, array
-from store.states import KnownEvent, States
+from store.states import KnownEvent, States, known_histories
 from store.work import ClaimNext, KeptAnswer, Work
 
 STATEMENTS: Final = {
     name.encode(): sql.named(f"read_{name}")
-    for name in ("head", "streams", "news", "answers", "candidates", "labelled")
+    for name in ("head", "streams", "news", "answers", "candidates", "labelled", "configurations")
 } | changes.STATEMENTS
 # More candidates than claims, for those that turn out not to be claimable.
 _SPARE: Final = 8
@@ -36,6 +37,14 @@ class Candidate(Struct, frozen=True):
     labels: Sequence[str] | None = None
 
 
+class KnownConfiguration(Struct, frozen=True):
+    """Whether a configuration is stored, and whether a pending execution waits with it."""
+
+    digest: str
+    is_stored: bool
+    is_awaited: bool
+
+
 class BatchRead(Struct, frozen=True):
     """What was read under the lock. `known` needed no reading; `events` are other histories.
 
@@ -49,6 +58,7 @@ class BatchRead(Struct, frozen=True):
     candidates: Sequence[Candidate] = ()
     known: Sequence[State] = ()
     positions: Positions | None = None
+    configurations: Sequence[KnownConfiguration] = ()
 
 
 class OtherHistory(Exception):
@@ -70,6 +80,7 @@ async def read(
     claims = [w.command for w in works if isinstance(w.command, ClaimNext)]
     agents = Counter(claim.agent_id for claim in claims)
     with_labels = [claim for claim in claims if claim.labels]
+    needed = _needed(works)
     trips.send(b"begin")
     trips.send(b"lock")
     trips.send(b"head", result_format=pq.Format.BINARY)
@@ -77,25 +88,35 @@ async def read(
         trips.send(b"streams", (array(unknown),), result_format=pq.Format.BINARY)
     if keys:
         trips.send(b"answers", (msgspec.json.encode(keys),), result_format=pq.Format.BINARY)
-    if agents:
-        trips.send(b"candidates", _places(agents), result_format=pq.Format.BINARY)
-    if with_labels:
-        trips.send(b"labelled", _labels(with_labels), result_format=pq.Format.BINARY)
+    _ask_for_candidates(trips, agents, with_labels, states)
+    if needed:
+        trips.send(b"configurations", _digests(needed), result_format=pq.Format.BINARY)
     _, _, found, *rest = await trips.answers()
     ((now, head),) = trips.rows(found, _clock_and_head)
     events = trips.rows(rest.pop(0), KnownEvent) if unknown else []
     answers = trips.rows(rest.pop(0), KeptAnswer) if keys else []
     candidates = trips.rows(rest.pop(0), Candidate) if agents else []
     candidates += trips.rows(rest.pop(0), Candidate) if with_labels else []
+    stored = trips.rows(rest.pop(0), KnownConfiguration) if needed else []
     positions = await _follow(trips, states, seen, head)
-    streams |= {candidate.execution_id for candidate in candidates}
-    missing = {stream for stream in streams - unknown if states.get(stream) is None}
-    if missing:
+    tried = set(unknown)
+    while True:
+        streams |= {candidate.execution_id for candidate in candidates}
+        missing = {stream for stream in streams - tried if states.get(stream) is None}
+        if not missing:
+            break
         trips.send(b"streams", (array(missing),), result_format=pq.Format.BINARY)
         (found,) = await trips.answers()
-        events += trips.rows(found, KnownEvent)
+        events += (histories := trips.rows(found, KnownEvent))
+        tried |= missing
+        if not agents or not states.pass_over(known_histories(histories)[1]):
+            break
+        # However many of the lowest cannot be read, they keep no agent from the others.
+        _ask_for_candidates(trips, agents, with_labels, states)
+        several = await trips.answers()
+        candidates = [one for found in several for one in trips.rows(found, Candidate)]
     known = [state for stream in streams if (state := states.get(stream)) is not None]
-    return BatchRead(now, head, events, answers, candidates, known, positions)
+    return BatchRead(now, head, events, answers, candidates, known, positions, stored)
 
 
 async def _follow(
@@ -139,6 +160,26 @@ def _position(name: str, version: int, position: int) -> tuple[tuple[str, int], 
     return (name, version), position
 
 
+def _ask_for_candidates(
+    trips: RoundTrips, agents: Counter[str], with_labels: Sequence[ClaimNext], states: States
+) -> None:
+    spare = _SPARE + len(states.passed_over)
+    if agents:
+        trips.send(b"candidates", _places(agents, spare), result_format=pq.Format.BINARY)
+    if with_labels:
+        trips.send(b"labelled", _labels(with_labels, spare), result_format=pq.Format.BINARY)
+
+
+def _needed(works: Sequence[Work]) -> dict[str, bool]:
+    """Return the configurations that works need, and whether one of them would take it away."""
+    needed: dict[str, bool] = {}
+    for work in works:
+        if work.needed is not None:
+            takes = isinstance(work.command, Erase)
+            needed[work.needed] = takes or needed.get(work.needed, False)
+    return needed
+
+
 def _stream(work: Work) -> UUID | None:
     """Return the stream whose history decides about `work`, None if there is none yet."""
     return None if isinstance(work.command, ClaimNext) or work.fresh else stream_of(work.command)
@@ -150,16 +191,22 @@ def _clock_and_head(
     return now, None if position is None else Head(position, *rest)
 
 
-def _places(agents: Counter[str]) -> tuple[bytes, ...]:
+def _places(agents: Counter[str], spare: int) -> tuple[bytes, ...]:
     """Return how many candidates to read: for anyone, and for each of the claiming agents."""
     # Quoted, since an agent may be called null; a name holds no quotes itself.
     names = ",".join(f'"{agent}"' for agent in agents)
-    counts = ",".join(str(n + _SPARE) for n in agents.values())
-    return str(agents.total() + _SPARE).encode(), f"{{{names}}}".encode(), f"{{{counts}}}".encode()
+    counts = ",".join(str(n + spare) for n in agents.values())
+    return str(agents.total() + spare).encode(), f"{{{names}}}".encode(), f"{{{counts}}}".encode()
 
 
-def _labels(claims: Sequence[ClaimNext]) -> tuple[bytes, ...]:
+def _digests(needed: dict[str, bool]) -> tuple[bytes, ...]:
+    """Return the configurations to look for, and of which to ask whether somebody waits."""
+    rows = [{"digest": digest, "waits": waits} for digest, waits in needed.items()]
+    return (msgspec.json.encode(rows),)
+
+
+def _labels(claims: Sequence[ClaimNext], spare: int) -> tuple[bytes, ...]:
     """Return what the claiming agents have, for anyone's executions and for their own."""
     asked = {(pin, claim.labels) for claim in claims for pin in ("", claim.agent_id)}
     rows = [{"pin": pin, "labels": sorted(labels)} for pin, labels in asked]
-    return msgspec.json.encode(rows), str(len(claims) + _SPARE).encode()
+    return msgspec.json.encode(rows), str(len(claims) + spare).encode()

@@ -16,6 +16,7 @@ from domain.streams import State, evolve
 from store import mapper
 
 STATES_MAX: Final = 10_000
+PASSED_OVER_MAX: Final = 1000
 
 
 class KnownEvent(Struct, frozen=True):
@@ -36,6 +37,8 @@ class States:
     def __init__(self, states_max: int = STATES_MAX) -> None:
         self._states: dict[UUID, State] = {}
         self._states_max = states_max
+        # Pending executions that cannot be read: so many more candidates are read for a claim.
+        self.passed_over: set[UUID] = set()
 
     def get(self, stream_id: UUID) -> State | None:
         """Return the state of a stream, None if it is not known."""
@@ -44,6 +47,14 @@ class States:
     def forget(self) -> None:
         """Know nothing any more: the log may not be what it was."""
         self._states.clear()
+        self.passed_over.clear()
+
+    def pass_over(self, unreadable: Iterable[UUID]) -> bool:
+        """Note candidates that cannot be read; False if all are known, or there are too many."""
+        before = len(self.passed_over)
+        if before < PASSED_OVER_MAX:
+            self.passed_over.update(unreadable)
+        return len(self.passed_over) > before
 
     def follow(self, news: Iterable[KnownEvent]) -> None:
         """Take in what others have recorded since, in order of position."""

@@ -85,7 +85,8 @@ class Work(Struct, frozen=True):
     `fresh` says that the execution's id was just made here, so that no history need be read.
     `render` builds the answer to keep under `key` from the state after the command, which is that
     of an execution or of a job. `expected` says that the configuration names a schedule.
-    `definition` is a job's other body.
+    `definition` is a job's other body. `needed` is the digest of a configuration that is stored
+    already: what a retry runs, or what an erasure takes from all who have it.
     """
 
     command: Command | JobCommand | ClaimNext
@@ -96,6 +97,7 @@ class Work(Struct, frozen=True):
     key: IdempotencyKey | None = None
     render: Callable[[Any], Answer] | None = None
     expected: bool = False
+    needed: str | None = None
 
 
 class Done(Struct, frozen=True):
@@ -115,7 +117,7 @@ class Notice(Struct, omit_defaults=True):
     """What other servers are told of a commit.
 
     `pending` lists the pins of new work that asks for no labels, `labelled` pins and labels of the
-    rest.
+    rest. `erased` are digests of configurations that are gone.
     """
 
     sender: str
@@ -124,4 +126,5 @@ class Notice(Struct, omit_defaults=True):
     labelled: list[tuple[str | None, tuple[str, ...]]] = field(default_factory=list)
     cancel_requested: list[UUID] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
     overflow: bool = False

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api import wire
+from api import wire, wire_as_of
 from api.described.operation import (
     BYTES,
     EVENTS,
@@ -33,6 +33,18 @@ _FOLLOWING: Final = (
     " comes every 15 s without news; a reader that takes nothing for 5 s is cut off."
 )
 
+AS_OF: Final = parameter(
+    *("as_of", "query", {"anyOf": [{"type": "integer", "minimum": 0}, MOMENT]}),
+    "As the ledger stood at this position (a whole number) or time (ISO 8601)",
+)
+_PAST: Final = (
+    " With `as_of` the answer is folded from the events up to that position, or up to the last one"
+    " recorded at or before that time; one that has not come yet is a 400. All filters look at the"
+    " state of then. Output is what is kept today of what was sealed by then: not what still ran."
+    " A page looks at 10,000 executions at most, then `next_cursor` goes on, be the page"
+    " empty or not; `total` counts what was seen to match. Not together with `offset`."
+)
+
 _LIST: Final = (
     any_of("job_id", None, "Executions of this job"),
     any_of("status", _STATUSES, "Executions with this status"),
@@ -57,6 +69,7 @@ _LIST: Final = (
         {"type": "string"},
         "Where the last page ended (pagination.next_cursor), with the same filters",
     ),
+    AS_OF,
 )
 
 _OF_CREATED: Final = ("getExecution", "cancelExecution", "readLogs", "executionEvents")
@@ -65,7 +78,8 @@ _OF_RETRIED: Final = ("getExecution", "cancelExecution", "executionEvents")
 OPERATIONS: Final = (
     Operation(
         *("get", PATH, "listExecutions", "List executions, newest first", "executions"),
-        answers={200: ("One page", wire.ExecutionList)},
+        answers={200: ("One page", (wire.ExecutionList, wire_as_of.PastExecutionList))},
+        notes=_PAST,
         parameters=_LIST,
         errors=(400,),
         links={200: links(("getExecution", "retryExecution"), "/data/0/id")},
@@ -73,14 +87,19 @@ OPERATIONS: Final = (
     Operation(
         *("get", ONE, "getExecution", "Get one, with its full output and logs", "executions"),
         answers={
-            200: ("The execution; once it has ended with an ETag", wire.ExecutionDetail),
+            200: (
+                "The execution; once it has ended with an ETag",
+                (wire.ExecutionDetail, wire_as_of.PastExecution),
+            ),
             304: ("It is what If-None-Match names", None),
         },
+        notes=_PAST,
         parameters=(
             ID,
+            AS_OF,
             parameter("If-None-Match", "header", _TAG, "ETags of what the client has already"),
         ),
-        errors=(400, 404),
+        errors=(400, 404, 409),
     ),
     Operation(
         *("post", ONE + "/retry", "retryExecution", "Run a failed one again", "executions"),
@@ -143,7 +162,7 @@ OPERATIONS: Final = (
                 "The same, for clients that cannot set a header; the header is the newer word",
             ),
         ),
-        errors=(400, 404, 416),
+        errors=(400, 404, 410, 416),
     ),
     Operation(
         *("get", PATH + "/missed", "missedExecutions", "What should have run", "executions"),

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 from litestar import Request, get, post
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from api import answers, parameters, rendering, validators, wire
+from api import answers, parameters, past, rendering, validators, wire
 from api.answers import Answered
 from api.ledger import Ledger, key_of, of
 from api.problems import not_found
@@ -40,6 +41,8 @@ async def list_executions(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     asked = parameters.list_query(request)
+    if asked.chosen.as_of is not None:
+        return answers.json(await past.listed(ledger, asked, asked.chosen.as_of))
     page = await ledger.lists.page(asked.chosen, limit=asked.limit, offset=asked.offset)
     now = wire.now()
     cursor = None
@@ -63,12 +66,33 @@ async def get_execution(request: Req) -> ASGIApp:
     """Return one execution with its full output and error logs."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
-    parameters.query(request, ())
+    asked = parameters.as_of(parameters.query(request, ("as_of",)))
+    if asked is not None:
+        return await _past_execution(ledger, request, asked)
     view = await ledger.view(parameters.execution_id(request))
     tag = validators.tag(view)
     if tag is not None and (known := validators.matching(request, tag)):
         return answers.not_modified(known)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"} if tag is not None else {}
+    stdout, stderr = await _kept(ledger, view)
+    if len(stdout) + len(stderr) > _INLINE_BYTES:
+        # Megabytes of output take long enough to encode to hold up every other request.
+        detailed = await asyncio.to_thread(_detailed, view, stdout, stderr)
+    else:
+        detailed = _detailed(view, stdout, stderr)
+    return answers.json(detailed, headers=headers)
+
+
+async def _past_execution(ledger: Ledger, request: Req, asked: int | datetime) -> ASGIApp:
+    then = await past.moment(ledger, asked)
+    view = await past.view(ledger, parameters.execution_id(request), then)
+    stdout, stderr = await _kept(ledger, view)
+    detail = await asyncio.to_thread(past.detail, view, stdout, stderr, then, asked)
+    return answers.json(await asyncio.to_thread(answers.encoded, detail))
+
+
+async def _kept(ledger: Ledger, view: View) -> list[bytes]:
+    """Return what is kept of both output streams, up to where they were sealed."""
     row, texts = view.row, view.texts
     kept = []
     for stream, stored, sealed in (
@@ -77,12 +101,7 @@ async def get_execution(request: Req) -> ASGIApp:
     ):
         has_any = stored.kept_bytes > 0 and sealed != 0
         kept.append(await output.read(ledger.pool, row.id, stream, sealed) if has_any else b"")
-    if len(kept[0]) + len(kept[1]) > _INLINE_BYTES:
-        # Megabytes of output take long enough to encode to hold up every other request.
-        detailed = await asyncio.to_thread(_detailed, view, kept[0], kept[1])
-    else:
-        detailed = _detailed(view, kept[0], kept[1])
-    return answers.json(detailed, headers=headers)
+    return kept
 
 
 def _detailed(view: View, stdout: bytes, stderr: bytes) -> bytes:
@@ -95,6 +114,9 @@ async def answer_created(
     """Return the answer to a request that makes an execution, for the first time or again."""
     if done.replayed is not None:
         answer = done.replayed
+        if answer.body is None:
+            # The answer was forgotten when the configuration was erased, which it showed.
+            answer = created(await ledger.view(answer.execution_id))
     elif done.changed and done.execution is not None:
         answer = render(done.execution)
     elif done.execution is not None:
@@ -138,7 +160,8 @@ async def retry_execution(request: Req) -> ASGIApp:
         return created(View(executions.row(state, 0), Texts(configuration=old.texts.configuration)))
 
     key = key_of(request, caller, "Idempotency-Key", None)
-    done = await ledger.appender.submit(Work(command, key=key, render=render))
+    work = Work(command, key=key, render=render, needed=old.row.configuration)
+    done = await ledger.appender.submit(work)
     return await answer_created(ledger, done, render)
 
 

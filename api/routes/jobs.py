@@ -231,7 +231,9 @@ async def run_job(request: Req) -> ASGIApp:
             return created_execution(View(executions.row(state, 0), texts))
 
         try:
-            done = await ledger.appender.submit(Work(command, key=key, render=render))
+            done = await ledger.appender.submit(
+                Work(command, key=key, render=render, needed=view.row.configuration)
+            )
         except errors.JobChangedMeanwhile:
             if attempt == _ATTEMPTS:
                 raise

@@ -7,7 +7,7 @@ from typing import Any, Final
 from litestar import Request, get
 from litestar.types import ASGIApp
 
-from api import parameters
+from api import parameters, wire
 from api.answers import Answered, Streamed
 from api.follow import Follower
 from api.ledger import Ledger, of
@@ -41,6 +41,11 @@ async def read_logs(request: Req) -> ASGIApp:
     stored = texts.stdout if stream == "stdout" else texts.stderr
     sealed = row.stdout_kept_bytes if stream == "stdout" else row.stderr_kept_bytes
     stored = stored.sealed(sealed)
+    if stored.erased_at is not None:
+        when = wire.timestamp(stored.erased_at)
+        raise Problem(
+            410, "erased", f"The output of this execution was erased at {when}; nobody has it here."
+        )
     kept = await output.read(ledger.pool, row.id, stream, sealed)
     headers = {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
     if stored.omitted_from is not None:

@@ -79,6 +79,28 @@ def test_retry_and_cancel_do_what_they_say(quick: ServerProcess, failed: Held) -
     assert told(quick, "cancel", other)["status"] == "canceled"
 
 
+def test_erase_takes_and_the_past_stays(quick: ServerProcess, failed: Held) -> None:
+    """Output goes, the table says so; the state of before is still shown, and what is kept."""
+    started = next(e for e in quick.api.events(failed.id) if e["type"] == "execution.started")
+    then = str(started["position"])
+    assert said(quick, "erase", failed.id).split()[0] == failed.id
+    shown = said(quick, "get", failed.id)
+    assert "erased" in shown
+    assert "two" not in shown
+    assert said(quick, "logs", failed.id, code=1) == ""
+    everything = ("erase", failed.id, "--everything", "--shared", "--reason", "secret")
+    assert told(quick, *everything)["configuration_erased"]
+    assert said(quick, "erase", NOT_THERE, code=1) == ""
+    assert "running" in said(quick, "get", failed.id, "--as-of", then)
+    job = failed.execution["job_id"]
+    past = said(quick, "list", "--as-of", then, "--job-id", job)
+    assert "running" in past
+    assert f"as of position {then}" in past
+    assert said(quick, "list", "--as-of", "soon", code=1) == ""
+    assert "WOULD GO" in said(quick, "retention", "--dry-run")
+    assert told(quick, "retention")["success"]["days"] is None
+
+
 def test_exit_codes_tell_why(quick: ServerProcess, failed: Held) -> None:
     """1 refused, 2 usage, 3 unreachable, 4 not authorised, each with a sentence."""
     assert said(quick, "get", NOT_THERE, code=1) == ""

@@ -124,6 +124,12 @@ EXPECTED: Final[dict[str, Event]] = {
     ),
     "outcome_reported_late": events.OutcomeReportedLate("exited", Ending(61_000, CUT, SMALL, 0)),
     "retried": events.Retried(UUID("019c1e5b-0000-7abc-8def-000000000002")),
+    "bodies_erased": events.BodiesErased("requested", output=True),
+    "bodies_erased-everything": events.BodiesErased(
+        "secret", output=True, messages=True, configuration="9d" * 32
+    ),
+    "bodies_erased-by-retention": events.BodiesErased("retention", output=True),
+    "bodies_erased-of-a-person": events.BodiesErased("personal_data", messages=True),
     "job-created": JobCreated("backup", DEFINITION, CONFIGURATION, PLAN),
     "job-created-in-full": JobCreated("backup", DEFINITION, CONFIGURATION, FULL_PLAN),
     "job-changed": JobChanged(DEFINITION, CONFIGURATION, PLAN),

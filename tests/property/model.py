@@ -76,7 +76,15 @@ class GiveUp:
     kind: Giving
 
 
-Asked: TypeAlias = Create | Claim | Complete | Cancel | Retry | GiveUp | Expire
+@dataclasses.dataclass(frozen=True)
+class Erase:
+    """Erase output and messages, and perhaps the configuration."""
+
+    target: int
+    configuration: bool
+
+
+Asked: TypeAlias = Create | Claim | Complete | Cancel | Retry | GiveUp | Expire | Erase
 ENDS: Final = {"exited": "", "timed_out": "timeout", "canceled": "canceled"}
 GIVEN_UP: Final[dict[Giving, str]] = {
     Lose: "failed",
@@ -98,6 +106,8 @@ class Known:
     asked_to_cancel: bool = False
     told: tuple[str, int] | None = None
     born_claimed: bool = False
+    erased: bool = False
+    messages_erased: bool = False
 
     @property
     def pin(self) -> str | None:
@@ -122,6 +132,12 @@ class Model:
     def __init__(self) -> None:
         self.known: dict[UUID, Known] = {}
         self._answers: dict[str, tuple[object, UUID]] = {}
+        self._gone: set[str] = set()
+        self._waited: set[UUID] = set()
+
+    def begin(self) -> None:
+        """Begin a batch: what was pending before it still counts for an erasure in it."""
+        self._waited = {one.id for one in self.known.values() if one.status == "pending"}
 
     def target(self, number: int) -> Known | None:
         """The execution that a number means, if there is any."""
@@ -170,6 +186,8 @@ class Model:
                 return self._give_up(one, asked)
             case Expire(), _:
                 return self._expire(one)
+            case Erase(), _:
+                return self._erase(one, asked)
             case _:
                 return self._cancel(one)
 
@@ -177,6 +195,7 @@ class Model:
         one = self.known.get(subject)
         if one is None:
             one = self.known[subject] = Known(subject, subject, asked)
+            self._gone.discard(asked.color)
             if asked.claim is not None:
                 one.status, one.fence, one.born_claimed = "running", command_id, True
             return self._done(one)
@@ -209,7 +228,7 @@ class Model:
         said = (asked.outcome, asked.exit_code)
         if one.status != "running":
             if one.told is None:
-                one.told = said
+                one.told, one.messages_erased = said, False
                 return self._done(one)
             same = one.told == said
             return self._done(one, changed=False) if same else Verdict(errors.AlreadyFinal)
@@ -233,6 +252,8 @@ class Model:
     def _retry(self, one: Known, new_id: UUID) -> Verdict:
         if one.status not in {"failed", "timeout"}:
             return Verdict(errors.NotRetryable)
+        if one.wish.color in self._gone:
+            return Verdict(errors.ConfigurationErased)
         wish = dataclasses.replace(one.wish, pin=one.pin, claim=None)
         again = Known(new_id, one.root, wish, one.attempt + 1)
         self.known[new_id] = again
@@ -243,6 +264,23 @@ class Model:
             return Verdict(errors.NotExpirable)
         one.status = "failed"
         return self._done(one)
+
+    def _erase(self, one: Known, asked: Erase) -> Verdict:
+        if one.status in {"pending", "running"}:
+            return Verdict(errors.NotErasable)
+        color = one.wish.color
+        if asked.configuration:
+            # Who waited when the batch began may have begun in it: better refused than run blindly.
+            if any(
+                other.wish.color == color
+                and (other.status == "pending" or other.id in self._waited)
+                for other in self.known.values()
+            ):
+                return Verdict(errors.ConfigurationAwaited)
+            self._gone.add(color)
+        changed = asked.configuration or not (one.erased and one.messages_erased)
+        one.erased = one.messages_erased = True
+        return self._done(one, changed=changed)
 
     def _give_up(self, one: Known, asked: GiveUp) -> Verdict:
         if one.status != "running":

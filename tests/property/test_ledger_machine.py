@@ -23,8 +23,10 @@ from tests.property.model import (
     Claim,
     Complete,
     Create,
+    Erase,
     Expire,
     GiveUp,
+    Known,
     Model,
     Retry,
     Verdict,
@@ -71,7 +73,10 @@ _GIVE_UPS: Final = st.builds(
     target=_TARGETS,
     kind=st.sampled_from([commands.Lose, commands.TimeOut, commands.ConfirmCancel]),
 )
-_ANYTHING: Final = st.one_of(_CREATES, _CLAIMS, _COMPLETES, _CANCELS, _RETRIES, _GIVE_UPS, _EXPIRES)
+_ERASES: Final = st.builds(Erase, target=_TARGETS, configuration=st.booleans())
+_ANYTHING: Final = st.one_of(
+    *(_CREATES, _CLAIMS, _COMPLETES, _CANCELS, _RETRIES, _GIVE_UPS, _EXPIRES, _ERASES)
+)
 
 
 def _seen(answer: Done | BaseException) -> Verdict:
@@ -88,86 +93,93 @@ def _seen(answer: Done | BaseException) -> Verdict:
     return Verdict(subject=state.id, status=state.status, changed=answer.changed)
 
 
-class _Machine(RuleBasedStateMachine):
+class Machine(RuleBasedStateMachine):
     """A real ledger on a fresh database, and the model that says what it must answer."""
 
     postgres: Postgres  # given by the test
 
     def __init__(self) -> None:
         super().__init__()
-        self._database = self.postgres.fresh()
+        self.database = self.postgres.fresh()
         self._model = Model()
-        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._stack = contextlib.AsyncExitStack()
         # The sweep stays away: giving up is one of the rules.
-        running = running_ledger(self._database, sweep_seconds=3600)
-        self._desk = Desk(self._runner.run(self._stack.enter_async_context(running)))
+        running = running_ledger(self.database, sweep_seconds=3600)
+        self.desk = Desk(self.runner.run(self._stack.enter_async_context(running)))
 
     @rule(asked=_CREATES)
     def create(self, asked: Create) -> None:
         """Create, with or without a claim, an id of the client's, a key."""
-        self._ask([asked])
+        self.ask([asked])
 
     @rule(asked=_CLAIMS)
     def claim(self, asked: Claim) -> None:
         """Claim, perhaps with a Claim-Id that was used before."""
-        self._ask([asked])
+        self.ask([asked])
 
     @rule(asked=_COMPLETES)
     def complete(self, asked: Complete) -> None:
         """Report: for the first time, again, differently, late, or with another's lease."""
-        self._ask([asked])
+        self.ask([asked])
 
     @rule(asked=_CANCELS)
     def cancel(self, asked: Cancel) -> None:
         """Cancel."""
-        self._ask([asked])
+        self.ask([asked])
 
     @rule(asked=_RETRIES)
     def retry(self, asked: Retry) -> None:
         """Retry, perhaps with a key that was used before."""
-        self._ask([asked])
+        self.ask([asked])
 
     @rule(asked=_GIVE_UPS)
     def give_up(self, asked: GiveUp) -> None:
         """Let the server give up on an agent."""
-        self._ask([asked])
+        self.ask([asked])
 
     @rule(asked=_EXPIRES)
     def expire(self, asked: Expire) -> None:
         """Let the server wait no longer for a start, whether there is a deadline or not."""
-        self._ask([asked])
+        self.ask([asked])
+
+    @rule(asked=_ERASES)
+    def erase(self, asked: Erase) -> None:
+        """Erase output and messages, and perhaps the configuration."""
+        self.ask([asked])
 
     @rule(asked=st.lists(_ANYTHING, min_size=2, max_size=12))
     def together(self, asked: list[Asked]) -> None:
         """Ask for many things at once: they meet in one batch, and are judged in order."""
-        self._ask(asked)
+        self.ask(asked)
 
     def teardown(self) -> None:
         """At the end of a run every invariant holds, and all statuses are those of the model."""
         try:
-            found = self._runner.run(self._statuses())
+            found = self.runner.run(self._statuses())
             expected = {one.id: one.status for one in self._model.known.values()}
             assert found == expected
-            invariants.check(self._database.owner, secrets=[SECRET])
+            invariants.check(self.database.owner, secrets=[SECRET])
         finally:
-            self._runner.run(self._stack.aclose())
-            self._runner.close()
-            self.postgres.drop(self._database)
+            self.runner.run(self._stack.aclose())
+            self.runner.close()
+            self.postgres.drop(self.database)
 
-    def _ask(self, asked: Sequence[Asked]) -> None:
+    def ask(self, asked: Sequence[Asked]) -> None:
+        """Ask for things at once; the ledger must answer as the model does."""
         works = [self._work(one) for one in asked]
-        answers = self._runner.run(self._hand_in([work for work, _ in works]))
+        answers = self.runner.run(self._hand_in([work for work, _ in works]))
+        self._model.begin()
         for one, (work, subject), answer in zip(asked, works, answers, strict=True):
             assert not isinstance(work.command, AboutJob)
             expected = self._model.apply(one, subject, work.command)
             assert _seen(answer) == expected, one
 
     async def _hand_in(self, works: list[Work]) -> list[Done | BaseException]:
-        return await asyncio.gather(*map(self._desk.do, works), return_exceptions=True)
+        return await asyncio.gather(*map(self.desk.do, works), return_exceptions=True)
 
     def _work(self, asked: Asked) -> tuple[Work, UUID]:
-        desk = self._desk
+        desk = self.desk
         if isinstance(asked, Create):
             slot = None if asked.slot is None else _SLOTS[asked.slot]
             pins = {"pinned_agent_id": asked.pin, "claim_agent_id": asked.claim}
@@ -193,16 +205,27 @@ class _Machine(RuleBasedStateMachine):
             case Cancel():
                 return desk.cancel(subject), subject
             case Retry():
-                return desk.retry(subject, key=asked.key), subject
+                return desk.retry(subject, key=asked.key, needed=_digest(desk, known)), subject
+            case Erase():
+                digest = _digest(desk, known) if asked.configuration else None
+                return desk.erase(subject, configuration=digest), subject
             case GiveUp():
                 return desk.give_up(asked.kind, subject), subject
             case Expire():
                 return desk.expire(subject), subject
 
     async def _statuses(self) -> dict[UUID, str]:
-        async with self._desk.ledger.pool.connection() as connection:
+        async with self.desk.ledger.pool.connection() as connection:
             cursor = await connection.execute("SELECT id, status FROM read.executions_1")
             return dict(await cursor.fetchall())
+
+
+def _digest(desk: Desk, known: Known | None) -> str | None:
+    """The digest of the configuration that an execution was created with."""
+    if known is None:
+        return None
+    configuration = desk.create(color=known.wish.color).configuration
+    return configuration.digest if configuration else None
 
 
 def _report(desk: Desk, subject: UUID, fence: UUID | None, asked: Complete) -> Work:
@@ -215,7 +238,7 @@ def _report(desk: Desk, subject: UUID, fence: UUID | None, asked: Complete) -> W
     )
 
 
-_SETTINGS: Final = settings(
+SETTINGS: Final = settings(
     max_examples=70,
     stateful_step_count=25,
     deadline=None,
@@ -226,8 +249,8 @@ _SETTINGS: Final = settings(
 @pytest.mark.timeout(600)  # only to make a failure small; without one it takes seconds
 def test_the_ledger_is_its_model(postgres: Postgres) -> None:
     """Whatever is asked, one after the other or at once, the ledger answers as its model says."""
-    _Machine.postgres = postgres
-    run_state_machine_as_test(_Machine, settings=_SETTINGS)
+    Machine.postgres = postgres
+    run_state_machine_as_test(Machine, settings=SETTINGS)
 
 
 _OF_ONE_STREAM: Final = st.lists(
@@ -235,7 +258,7 @@ _OF_ONE_STREAM: Final = st.lists(
 )
 
 
-@settings(_SETTINGS, max_examples=25)
+@settings(SETTINGS, max_examples=25)
 @given(plans=st.lists(_OF_ONE_STREAM, min_size=2, max_size=12))
 def test_independent_streams_do_not_hear_each_other(
     postgres: Postgres, plans: list[list[Asked]]

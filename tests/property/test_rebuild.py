@@ -44,19 +44,19 @@ def rows(connection: Connection[Any], table: str = "executions_1") -> list[tuple
     return connection.execute(query).fetchall()
 
 
-class _Machine(machines._Machine):
+class _Machine(machines.Machine):
     """The ledger of that test; at the end of a run its read models are made anew and verified."""
 
     def teardown(self) -> None:
         """What was there is there again, and neither verify nor the check apart finds anything."""
-        with self._database.as_owner() as connection:
+        with self.database.as_owner() as connection:
             before = rows(connection)
             connection.execute("UPDATE read.executions_1 SET status = 'nonsense', version = 0")
 
-            rebuilt(self._database)
+            rebuilt(self.database)
 
             assert rows(connection) == before
-        found = verify(self._database.owner, READ_MODELS, NOWHERE, _silent).findings
+        found = verify(self.database.owner, READ_MODELS, NOWHERE, _silent).findings
         assert lines(found) == []
         super().teardown()
 
@@ -66,7 +66,7 @@ def test_any_history_rebuilt_is_what_it_was(postgres: Postgres) -> None:
     """Whatever was asked, a rebuild gives the rows that were there, and all of it verifies."""
     _Machine.postgres = postgres
     run_state_machine_as_test(
-        _Machine, settings=settings(machines._SETTINGS, max_examples=10, stateful_step_count=10)
+        _Machine, settings=settings(machines.SETTINGS, max_examples=10, stateful_step_count=10)
     )
 
 

@@ -3,10 +3,9 @@
 `check` reads one snapshot of the database, so that it may look at a ledger that is in use.
 """
 
-import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from domain.events import Envelope
 from domain.execution import fold
 from projections.executions import row as product_row
 from store import mapper
-from tests.support import counted, job_invariants, naive, naive_jobs
+from tests.support import body_invariants, counted, job_invariants, naive, naive_jobs
 
 _SHOWN_MAX: Final = 50
 _PREVIEW_BYTES: Final = 4096
@@ -289,79 +288,6 @@ def _answers(seen: Snapshot) -> Iterator[str]:
             yield f"execution {one}: was the answer to {count} different claims"
 
 
-def _bodies(seen: Snapshot) -> Iterator[str]:
-    stored = seen.rows("SELECT * FROM store.configurations")
-    sizes = {}
-    for row in stored:
-        sizes[row["digest"].hex()] = len(row["body"])
-        if hashlib.sha256(row["salt"] + row["body"]).digest() != row["digest"]:
-            yield f"configuration {row['digest'].hex()}: is not what its digest says"
-    for event in seen.log:
-        if naive.short(event) == "created":
-            said = naive.payload(event)["configuration"]
-            if sizes.get(said["sha256"]) != said["bytes"]:
-                yield f"stream {event['stream_id']}: its configuration is missing or of other size"
-    kept = {
-        (row["execution_id"], row["version"]): {
-            "bytes": len(row["body"]),
-            "sha256": hashlib.sha256(row["salt"] + row["body"]).hexdigest(),
-        }
-        for row in seen.rows("SELECT * FROM store.messages")
-    }
-    said_of = {
-        (event["stream_id"], event["version"]): ending["message"]
-        for event, ending in seen.endings()
-        if "message" in ending
-    }
-    for where in kept.keys() | said_of.keys():
-        if kept.get(where) != said_of.get(where):
-            yield f"message of {where}: is not what its event says"
-
-
-def _outputs(seen: Snapshot) -> Iterator[str]:
-    chunks = defaultdict(list)
-    for row in seen.rows("SELECT * FROM store.output_chunks ORDER BY 1, 2, start_offset"):
-        chunks[row["execution_id"], row["stream"]].append((row["start_offset"], row["bytes"]))
-    streams = {
-        (row["execution_id"], row["stream"]): row
-        for row in seen.rows("SELECT * FROM store.outputs")
-    }
-    for place in chunks.keys() | streams.keys():
-        wrong = _wrong_stream(streams.get(place), chunks[place], place[1])
-        if wrong:
-            yield f"output {place}: {wrong}"
-    for event, ending in seen.endings():
-        for number, name in ((1, "stdout"), (2, "stderr")):
-            place, said = (event["stream_id"], number), ending[name]
-            whole = b"".join(data for _, data in chunks[place])
-            kept = whole[: said["kept_bytes"]]
-            salt = streams[place]["salt"] if place in streams else b""
-            hashed = hashlib.sha256(salt + kept).hexdigest() if said["kept_bytes"] else ""
-            if (said["kept_sha256"], said["kept_bytes"]) != (hashed, len(kept)):
-                yield f"output {place}: is not what the event at {event['position']} says"
-
-
-def _wrong_stream(
-    row: dict[str, Any] | None, chunks: Sequence[tuple[int, bytes]], number: int
-) -> str | None:
-    if row is None:
-        return "has chunks without a stream"
-    offset = 0
-    for start, data in chunks:
-        if start == row["omitted_to"] and offset == row["omitted_from"]:
-            offset = start
-        if start != offset:
-            return f"a chunk begins at {start}, not at {offset}"
-        offset += len(data)
-    whole = b"".join(data for _, data in chunks)
-    if row["omitted_to"] is not None:
-        offset = max(offset, row["omitted_to"])
-    if (row["next_offset"], row["kept_bytes"]) != (offset, len(whole)):
-        return f"should end at {offset} with {len(whole)} kept bytes"
-    preview = whole[:_PREVIEW_BYTES] if number == 1 else whole[-_PREVIEW_BYTES:]
-    return None if row["preview"] == preview else "its preview is another text"
-
-
 def _leaks(connection: Connection[Any], secrets: list[str]) -> Iterator[str]:
     if not secrets:
         return
@@ -395,7 +321,7 @@ _LOOKS: Final = (
     _leases,
     _expected_jobs,
     _answers,
-    _bodies,
-    _outputs,
+    body_invariants.bodies,
+    body_invariants.outputs,
     *job_invariants.LOOKS,
 )

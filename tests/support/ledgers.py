@@ -138,12 +138,29 @@ class Desk:
         """A work that asks for a cancel."""
         return Work(commands.Cancel(**self._stamp(), execution_id=execution_id))
 
-    def retry(self, execution_id: UUID, *, key: str | None = None) -> Work:
-        """A work that runs an execution again."""
+    def retry(
+        self, execution_id: UUID, *, key: str | None = None, needed: str | None = None
+    ) -> Work:
+        """A work that runs an execution again, if the configuration `needed` is there."""
         command = commands.Retry(
             **self._stamp(), execution_id=execution_id, new_id=self.ledger.new_id()
         )
-        return Work(command, key=_key(key, "retry", str(execution_id)), render=_created)
+        key_of = _key(key, "retry", str(execution_id))
+        return Work(command, key=key_of, render=_created, needed=needed)
+
+    def erase(
+        self, execution_id: UUID, *, configuration: str | None = None, output: bool = True
+    ) -> Work:
+        """A work that erases output and messages, and a configuration if its digest is given."""
+        command = commands.Erase(
+            **self._stamp(),
+            execution_id=execution_id,
+            reason="requested",
+            output=output,
+            messages=output,
+            configuration=configuration is not None,
+        )
+        return Work(command, needed=configuration)
 
     def give_up(
         self,

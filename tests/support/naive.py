@@ -38,8 +38,12 @@ _PATHS: Final[dict[str, dict[str, str]]] = {
         "canceled by agent": "told",
         "canceled by server": "untold",
     },
-    "told": {"retried": "told"},
-    "untold": {"retried": "untold", "outcome_reported_late": "told"},
+    "told": {"retried": "told", "bodies_erased": "told"},
+    "untold": {
+        "retried": "untold",
+        "bodies_erased": "untold",
+        "outcome_reported_late": "told",
+    },
 }
 
 
@@ -169,6 +173,26 @@ def _keep_sizes(row: Row, ending: Mapping[str, Any]) -> None:
     for stream in ("stdout", "stderr"):
         row[f"{stream}_kept_bytes"] = ending[stream]["kept_bytes"]
     row["masked"] = ending.get("masked", False)
+
+
+def erased_configurations(log: Iterable[Event]) -> set[str]:
+    """Digests of the configurations that may be absent: erased, and not named again since."""
+    gone: set[str] = set()
+    for event in log:
+        body = payload(event)
+        if short(event) == "bodies_erased":
+            gone |= {body["configuration"]} if "configuration" in body else set()
+        elif short(event) == "created" and "retry_of" not in body:
+            gone.discard(body["configuration"]["sha256"])
+    return gone
+
+
+def erased_at(stream: Iterable[Event], body: str) -> int:
+    """The version of the last event that erased a body of this stream, 0 if there is none."""
+    return max(
+        (e["version"] for e in stream if short(e) == "bodies_erased" and payload(e).get(body)),
+        default=0,
+    )
 
 
 def _status(kind: str, body: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    410: "Gone",
     412: "Precondition Failed",
     413: {"Request Entity Too Large", "Content Too Large"},  # Python 3.13 knows the newer name
     415: "Unsupported Media Type",
@@ -24,6 +25,7 @@ CODES = {
     404: "resource_not_found",
     405: "method_not_allowed",
     409: "conflict",
+    410: "erased",
     412: "precondition_failed",
     413: "payload_too_large",
     415: "unsupported_media_type",

@@ -53,6 +53,7 @@ CANCELED_PENDING: Final = events.Canceled("server", process_ended=True)
 LOST: Final = events.Lost("server", process_ended=False, ending=LOST_ENDING)
 LATE: Final = events.OutcomeReportedLate(outcome="exited", ending=ending())
 NOT_STARTED: Final = events.NotStarted()
+ERASED: Final = events.BodiesErased("secret", output=True, messages=True)
 RETRIED: Final = events.Retried(retried_as=OTHER)
 
 
@@ -91,6 +92,8 @@ HISTORIES: Final[dict[str, tuple[Event, ...]]] = {
     "lost and told": (CREATED, STARTED, LOST, LATE),
     "timed out and told": (CREATED, STARTED, TIMED_OUT_UNSEEN, LATE),
     "failed and retried": (CREATED, STARTED, FAILED, RETRIED),
+    "failed and erased": (CREATED, STARTED, FAILED, ERASED),
+    "lost and erased": (CREATED, STARTED, LOST, ERASED),
 }
 
 _STAMP: Final[dict[str, Any]] = {
@@ -134,4 +137,6 @@ COMMANDS: Final[dict[str, Command]] = {
     "lose": commands.Lose(**_STAMP, ending=LOST_ENDING),
     "confirm cancel": commands.ConfirmCancel(**_STAMP, ending=UNSEEN),
     "retry": commands.Retry(**_STAMP, new_id=OTHER),
+    "erase": commands.Erase(**_STAMP, reason="secret", output=True, messages=True),
+    "erase the configuration": commands.Erase(**_STAMP, reason="secret", configuration=True),
 }

@@ -18,6 +18,7 @@ from tests.unit.domain.histories import (
     COMMAND,
     COMMANDS,
     CREATED,
+    ERASED,
     FAILED,
     FENCE,
     HISTORIES,
@@ -58,6 +59,8 @@ STATUSES: Final = {
     "lost and told": "failed",
     "timed out and told": "timeout",
     "failed and retried": "failed",
+    "failed and erased": "failed",
+    "lost and erased": "failed",
 }
 NOT_FOUND: Final = (errors.ExecutionNotFound, "There is no execution with this id.")
 EXISTS: Final = (
@@ -67,7 +70,7 @@ EXISTS: Final = (
 PENDING: Final = {"pending", "pending with a deadline"}
 HURRIED_ONES: Final = {"pending with a deadline", "not started"}
 NEVER_BEGAN: Final = {*PENDING, "canceled while pending", "not started"}
-UNTOLD: Final = {"timed out unseen", "canceled unseen", "lost"}
+UNTOLD: Final = {"timed out unseen", "canceled unseen", "lost", "lost and erased"}
 _RETRY: Final = events.Created(
     job_id="backup",
     configuration=JOB,
@@ -84,6 +87,7 @@ def _refused(kind: type[errors.Refusal], name: str) -> Refused:
         errors.NotRetryable: "only executions that are failed or timeout can be retried.",
         errors.NotStartable: "only executions that are pending can be claimed.",
         errors.NotRunning: "only executions that are running can be ended.",
+        errors.NotErasable: "only what has ended can be erased: cancel it, or wait for its end.",
         errors.NotExpirable: (
             "only executions that are pending and have a start deadline can end as not started."
         ),
@@ -129,6 +133,7 @@ _TOLD: Final = {
     "succeeded": "complete",
     "failed": "complete as failed",
     "failed and retried": "complete as failed",
+    "failed and erased": "complete as failed",
     "timed out": "complete as timed out",
     "canceled": "complete as canceled",
     "lost and told": "complete",
@@ -188,6 +193,14 @@ def _given_up(name: str, asked: str) -> Expected:
     return _refused(errors.NotRunning, name)
 
 
+def _erased(name: str, asked: str) -> Expected:
+    if STATUSES[name] in {"pending", "running"}:
+        return _refused(errors.NotErasable, name)
+    if asked == "erase the configuration":
+        return (events.BodiesErased("secret", configuration=JOB.sha256),)
+    return () if name.endswith("erased") else (ERASED,)
+
+
 def _retried(name: str, _: str) -> Expected:
     if STATUSES[name] in {"failed", "timeout"}:
         again = _RETRY
@@ -202,6 +215,7 @@ _RULES: Final[dict[str, Callable[[str, str], Expected]]] = {
     "expire": _expired,
     "cancel": _canceled,
     "retry": _retried,
+    **dict.fromkeys(("erase", "erase the configuration"), _erased),
     "complete with another lease": lambda name, _: _lease_lost(name),
     **dict.fromkeys(_REPORTS, _completed),
     **dict.fromkeys(_GIVEN_UP, _given_up),

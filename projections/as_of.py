@@ -1,0 +1,206 @@
+"""The ledger as it stood at a position: states folded from the log, with the bodies kept today.
+
+Which executions there are, and what never changes of them (job, trigger, time of creation), is
+looked up in the read model; all else is folded from the events up to the position. A page looks at
+10,000 executions at most, however few of them match; the next one goes on from there.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+from psycopg import AsyncConnection
+from psycopg.rows import args_row
+from psycopg_pool import AsyncConnectionPool
+
+from domain import ids
+from domain.errors import UnreadableHistory
+from domain.execution import Execution
+from projections import executions, queries, sql
+from projections.executions import Row
+from projections.queries import Filter, Page, Texts, View
+from store.output import StoredStream
+from store.states import KnownEvent, known_histories
+
+LOOKED_AT_MAX: Final = 10_000
+# An id is made by a server or a client, a position is recorded by the database: so far apart their
+# clocks may be, without an execution being missed shortly after it was created.
+CLOCKS_APART_MAX: Final = timedelta(minutes=5)
+_AT_ONCE: Final = 500
+_TODAY: Final = queries.listing("SELECT * FROM read.executions_1 WHERE id = ANY(%(ids)s)")
+
+
+class Moment(Struct, frozen=True):
+    """A position of the log, and when it was recorded; position 0 is before the first event."""
+
+    position: int
+    recorded_at: datetime | None
+
+
+class PastPage(Struct, frozen=True):
+    """One page of the past; after `last` the next one goes on, whether it was shown or not.
+
+    `unreadable` are executions whose events up to then this version cannot read.
+    """
+
+    page: Page
+    last: UUID | None
+    unreadable: list[UUID]
+
+
+async def head(pool: AsyncConnectionPool[Any]) -> int:
+    """Return the position of the last event."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT coalesce(max(position), 0) FROM ledger.events")
+        found = await cursor.fetchone()
+    return found[0] if found else 0
+
+
+async def position_at(pool: AsyncConnectionPool[Any], moment: datetime) -> int:
+    """Return the last position that was recorded at or before `moment`."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            sql.named("position_at").encode(), {"moment": moment}, prepare=False
+        )
+        found = await cursor.fetchone()
+    return found[0] if found else 0
+
+
+async def moment_of(pool: AsyncConnectionPool[Any], position: int) -> Moment:
+    """Return a position with the time at which it was recorded."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT recorded_at FROM ledger.events WHERE position = %s", [position]
+        )
+        found = await cursor.fetchone()
+    return Moment(position, found[0] if found else None)
+
+
+async def one(pool: AsyncConnectionPool[Any], execution_id: UUID, position: int) -> View | None:
+    """Return one execution as it stood at `position`, None if there was none.
+
+    Raises `UnreadableHistory` if its events up to then cannot be read.
+    """
+    asked = {"one": execution_id, "limit": 1, "position": position}
+    async with pool.connection() as connection:
+        streams = await _histories(connection, "WHERE id = %(one)s", asked)
+        states, unreadable = _folded(streams)
+        if execution_id in unreadable:
+            raise UnreadableHistory(reason=unreadable[execution_id])
+        found = await _with_texts(connection, list(states.values()))
+    return found[0] if found else None
+
+
+async def page(
+    pool: AsyncConnectionPool[Any], chosen: Filter, then: Moment, *, limit: int
+) -> PastPage:
+    """Return one page of the executions that matched then, newest first.
+
+    `total` counts those that were seen to match, from the cursor on.
+    """
+    # What changes with time is looked at in the state of then.
+    lasting = replace(chosen, status=(), before=None)
+    matching: list[Row] = []
+    unreadable: list[UUID] = []
+    seen, last, is_all = 0, chosen.before or _highest(then), then.position == 0
+    async with pool.connection() as connection:
+        while not is_all and len(matching) <= limit and seen < LOOKED_AT_MAX:
+            conditions, asked = _conditions(replace(lasting, before=last))
+            asked |= {"limit": _AT_ONCE, "position": then.position}
+            streams = await _histories(connection, conditions, asked)
+            # Hundreds of histories take long enough to hold up other requests.
+            states, broken = await asyncio.to_thread(_folded, streams)
+            unreadable += broken
+            matching += [
+                r for r in states.values() if not chosen.status or r.status in chosen.status
+            ]
+            is_all = len(streams) < _AT_ONCE
+            seen, last = seen + len(streams), streams[-1][0] if streams else last
+        shown = await _with_texts(connection, matching[:limit])
+    has_more = len(matching) > limit or not is_all
+    if len(matching) > limit:
+        last = matching[limit - 1].id
+    is_exact = is_all and chosen.before is None
+    return PastPage(Page(shown, has_more, len(matching), is_exact), last, unreadable)
+
+
+def _conditions(chosen: Filter) -> tuple[str, dict[str, Any]]:
+    """Return the WHERE clause, of fixed fragments, for what never changes of executions."""
+    clauses: list[str] = []
+    asked: dict[str, Any] = {}
+    for column in ("job_id", "triggered_by"):
+        if values := getattr(chosen, column):
+            clauses.append(f"{column} = ANY(%({column})s)")
+            asked[column] = list(values)
+    bounds = {
+        "id >= %(lowest)s": chosen.created_from and ids.lowest_at(chosen.created_from),
+        "id < %(beyond)s": chosen.created_to and ids.lowest_at(chosen.created_to),
+        "id < %(before)s": chosen.before,
+    }
+    for clause, value in bounds.items():
+        if value is not None:
+            clauses.append(clause)
+            asked[clause.split("(")[1].split(")")[0]] = value
+    return ("WHERE " + " AND ".join(clauses) if clauses else ""), asked
+
+
+def _highest(then: Moment) -> UUID | None:
+    """Return a bound above the ids of all that was created by then: an id begins with its time."""
+    return None if then.recorded_at is None else ids.lowest_at(then.recorded_at + CLOCKS_APART_MAX)
+
+
+_Stream: TypeAlias = tuple[UUID, list[tuple[Any, ...]]]
+
+
+async def _histories(
+    connection: AsyncConnection[Any], conditions: str, asked: dict[str, Any]
+) -> list[_Stream]:
+    """Return the executions that match, newest first, each with its events up to the position."""
+    statement = sql.named("histories_until").replace("{conditions}", conditions)
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(statement.encode(), asked, prepare=False)
+        rows = await cursor.fetchall()
+    return [(stream, list(events)) for stream, events in groupby(rows, itemgetter(0))]
+
+
+def _folded(streams: list[_Stream]) -> tuple[dict[UUID, Row], dict[UUID, str]]:
+    """Return the row of each execution that existed; of those that cannot be read, why not."""
+    happened = [(KnownEvent(*row[:-1]), row[-1]) for _, rows in streams for row in rows if row[1]]
+    states, unreadable = known_histories(event for event, _ in happened)
+    positions = {event.stream_id: position for event, position in happened}
+    rows = {
+        stream: executions.row(state, positions[stream])
+        for stream, state in states.items()
+        if isinstance(state, Execution) and stream not in unreadable
+    }
+    return rows, unreadable
+
+
+async def _with_texts(connection: AsyncConnection[Any], rows: list[Row]) -> list[View]:
+    """Return `rows` with the bodies as they are kept today, as far as they were sealed then."""
+    if not rows:
+        return []
+    asked = {"ids": [row.id for row in rows]}
+    async with connection.cursor(binary=True, row_factory=args_row(queries.view)) as cursor:
+        await cursor.execute(_TODAY.encode(), asked, prepare=False)
+        today = await cursor.fetchall()
+    texts = {view.row.id: view.texts for view in today}
+    return [View(row, _sealed(row, texts[row.id])) for row in rows if row.id in texts]
+
+
+def _sealed(row: Row, texts: Texts) -> Texts:
+    """Return the bodies without output that no event had sealed by then.
+
+    While a command runs, its output is no part of history: nobody can say what was there when.
+    """
+    if row.stdout_kept_bytes is not None:
+        return texts
+    stdout, stderr = (
+        StoredStream(erased_at=stream.erased_at) for stream in (texts.stdout, texts.stderr)
+    )
+    return replace(texts, stdout=stdout, stderr=stderr)

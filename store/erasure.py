@@ -1,0 +1,42 @@
+"""What goes with a batch, instead of coming: bodies that an event says are erased."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct, field
+
+from domain.events import BodiesErased, Envelope
+from store.roundtrip import array
+
+
+class Erasure(Struct):
+    """Bodies that go in one transaction (sql/erase_outputs.sql, sql/erase_bodies.sql)."""
+
+    outputs: list[UUID] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    configurations: set[str] = field(default_factory=set)
+
+    def add(self, envelope: Envelope, event: BodiesErased) -> None:
+        """Take in what an event says is gone."""
+        execution_id = envelope.originator_id
+        if event.output:
+            self.outputs.append(execution_id)
+        if event.messages:
+            # A sentence that comes with a later event is none of those that were erased.
+            before = envelope.originator_version
+            self.messages.append({"execution_id": execution_id, "version": before})
+        if event.configuration is not None:
+            self.configurations.add(event.configuration)
+
+    def statements(self, recorded_at: datetime) -> list[tuple[bytes, list[bytes]]]:
+        """Return the statements that do it, with their parameters, in order; none for nothing."""
+        if not (self.outputs or self.messages or self.configurations):
+            return []
+        outputs = array(self.outputs)
+        rest = (self.messages, sorted(self.configurations))
+        return [
+            (b"erase outputs", [outputs, recorded_at.isoformat().encode()]),
+            (b"erase bodies", [outputs, *(msgspec.json.encode(rows) for rows in rest)]),
+        ]
