@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from api import answers, parameters, rendering, wire
 from api.answers import Answered
+from api.auth import Caller
 from api.ledger import Ledger, key_of, of
 from api.problems import not_found
 from domain import commands, ids
@@ -20,7 +21,7 @@ from domain.execution import Execution
 from projections import executions, queries
 from projections.queries import Texts, View
 from store import output
-from store.work import Answer, Done, Work
+from store.work import Answer, Done, IdempotencyKey, Work
 
 PATH: Final = "/v1/cron-executions"
 _ONE: Final = PATH + "/{execution_id:str}"
@@ -117,7 +118,14 @@ async def retry_execution(request: Req) -> ASGIApp:
     caller = await ledger.authenticator.require(request, "operate")
     parameters.query(request, ())
     await parameters.body(request, Nothing)
-    old_id = parameters.execution_id(request)
+    key = key_of(request, caller, "Idempotency-Key", None)
+    return await retried(ledger, caller, parameters.execution_id(request), key)
+
+
+async def retried(
+    ledger: Ledger, caller: Caller, old_id: UUID, key: IdempotencyKey | None
+) -> Answered:
+    """Retry an execution, and return the answer that shows the new one (or the kept answer)."""
     old = await ledger.view(old_id)
     command = commands.Retry(
         at=wire.now(),
@@ -130,7 +138,6 @@ async def retry_execution(request: Req) -> ASGIApp:
     def render(state: Execution) -> Answer:
         return created(View(executions.row(state, 0), Texts(configuration=old.texts.configuration)))
 
-    key = key_of(request, caller, "Idempotency-Key", None)
     done = await ledger.appender.submit(Work(command, key=key, render=render))
     return await answer_created(ledger, done, render)
 
@@ -142,16 +149,18 @@ async def cancel_execution(request: Req) -> ASGIApp:
     caller = await ledger.authenticator.require(request, "operate")
     parameters.query(request, ())
     await parameters.body(request, Nothing)
-    command = commands.Cancel(
-        at=wire.now(),
-        by=caller.actor,
-        command_id=ledger.new_id(),
-        execution_id=parameters.execution_id(request),
-    )
-    await ledger.appender.submit(Work(command))
-    view = await ledger.view(command.execution_id)
+    view = await canceled(ledger, caller, parameters.execution_id(request))
     status = 202 if view.row.status == "running" else 200
     return answers.json(rendering.execution(view, wire.now()), status)
+
+
+async def canceled(ledger: Ledger, caller: Caller, execution_id: UUID) -> View:
+    """Ask for the end of an execution, and return it as it is then."""
+    command = commands.Cancel(
+        at=wire.now(), by=caller.actor, command_id=ledger.new_id(), execution_id=execution_id
+    )
+    await ledger.appender.submit(Work(command))
+    return await ledger.view(execution_id)
 
 
 @get(_ONE + "/events")
