@@ -23,7 +23,7 @@ help: ## explain the targets
 
 .PHONY: run
 run: .venv/run.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
-	@exec $(BIN)/cronledger serve --with-agent $(ARGS)
+	@exec $(BIN)/cronledger serve --with-agent --sign-in-link $(ARGS)
 
 .PHONY: test
 test: .venv/dev.stamp ## run the tests, without the long campaigns

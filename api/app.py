@@ -20,6 +20,8 @@ from api.bootstrap import WITNESS
 from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
+from api.pages import door, handlers, rendered
+from api.pages.shared import Changes, Shared
 from api.presence import Presence
 from api.routes import agents, creation, executions, logs, operations, overview
 from api.settings import Settings
@@ -64,7 +66,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
         views=views,
         configurations=Configurations(pool),
         appender=appender,
-        authenticator=Authenticator(pool),
+        authenticator=Authenticator(pool, door.cookie_name(settings, ledger_id)),
         waiting=waiting,
         followers=Followers(pool, views, waiting),
         presence=Presence(time.monotonic),
@@ -110,10 +112,12 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
             app.state.metrics = metrics
             yield
 
+    rendered.prepare()
+    every = (*HANDLERS, *handlers.HANDLERS)
     return Litestar(
-        route_handlers=[*options.handlers(HANDLERS), *HANDLERS],
+        route_handlers=[*options.handlers(every), *every],
         lifespan=[lifespan],
-        state=State({"ledger": ledger}),
+        state=State({"ledger": ledger, "shared": Shared(), "changes": Changes(ledger)}),
         openapi_config=None,
         exception_handlers={Exception: problems.respond},
         logging_config=None,

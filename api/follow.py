@@ -244,7 +244,7 @@ class Follower:
                     await asyncio.sleep(_LOOK_SECONDS)
                     continue
                 if progress.is_final and not sent:
-                    yield self.event("end", FollowedEnd(progress.status, progress.exit_code))
+                    yield self._event("end", FollowedEnd(progress.status, progress.exit_code))
                     return
                 now = time.monotonic()
                 if sent:
@@ -269,7 +269,7 @@ class Follower:
         first, beyond = stored.omitted_from, stored.omitted_to
         if first is not None and beyond is not None and first <= at < beyond:
             self._offsets[stream] = beyond
-            return self.event("omitted", FollowedOmission(stream, at, beyond))
+            return self._event("omitted", FollowedOmission(stream, at, beyond))
         piece = await feed.piece(stream, at)
         if progress.is_final:
             # What an agent that was given up sent later is not part of the output.
@@ -277,9 +277,9 @@ class Follower:
         if not piece:
             return None
         self._offsets[stream] = at + len(piece)
-        return self.event("output", FollowedOutput(stream, at, piece))
+        return self._event("output", FollowedOutput(stream, at, piece))
 
-    def event(self, name: str, data: Struct) -> bytes:
+    def _event(self, name: str, data: Struct) -> bytes:
         """Return an event; its id says where to go on after it."""
         place = ".".join(map(str, self._offsets.values()))
         return f"id: {place}\nevent: {name}\ndata: ".encode() + self.data(data) + b"\n\n"

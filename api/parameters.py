@@ -259,6 +259,7 @@ def boolean(values: Mapping[str, list[str]], key: str) -> bool:
     return value == "true"
 
 
+REPEATABLE: Final = ("job_id", "status", "triggered_by")
 _LIST_PARAMETERS: Final = (
     *("job_id", "status", "triggered_by", "from", "to"),
     *("limit", "offset", "cursor"),
@@ -267,7 +268,11 @@ _LIST_PARAMETERS: Final = (
 
 def list_query(request: Request[Any, Any, Any]) -> ListQuery:
     """Return what a list request asks for. Raises `Problem` 400."""
-    values = query(request, _LIST_PARAMETERS, repeatable=("job_id", "status", "triggered_by"))
+    return listed(query(request, _LIST_PARAMETERS, repeatable=REPEATABLE))
+
+
+def listed(values: Mapping[str, list[str]]) -> ListQuery:
+    """Return what the parameters of a list ask for. Raises `Problem` 400."""
     if "cursor" in values and "offset" in values:
         raise invalid("cursor", "cannot be given together with offset")
     chosen = Filter(

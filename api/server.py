@@ -16,13 +16,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+import psycopg
 import uvicorn
 
 from api import bootstrap
 from api.app import create_app, create_ledger
 from api.bootstrap import Prepared
+from api.pages import sign_in
 from api.protocol import OneWriteProtocol
 from api.settings import Settings
+from store import sessions
 from store.embedded import EmbeddedError, EmbeddedServer
 
 SERVER_FILE: Final = "server.json"
@@ -38,10 +41,17 @@ _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # 
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, *, with_agent: bool = False, drain_seconds: int = 0) -> int:
+def serve(
+    settings: Settings,
+    *,
+    with_agent: bool = False,
+    drain_seconds: int = 0,
+    sign_in_link: bool = False,
+) -> int:
     """Serve until SIGTERM or SIGINT, then finish what was accepted; return the exit code.
 
-    The local agent's commands may go on for `drain_seconds` before that.
+    The local agent's commands may go on for `drain_seconds` before that. With `sign_in_link` a link
+    that signs in a browser, once, is said to who started it.
     """
     with bootstrap.embedded(settings) as postgres:
         prepared = bootstrap.prepare(settings, postgres)
@@ -51,12 +61,26 @@ def serve(settings: Settings, *, with_agent: bool = False, drain_seconds: int = 
         companions = _Companions(
             settings, postgres, with_agent=with_agent, drain_seconds=drain_seconds
         )
+        if sign_in_link:
+            companions.greeting = lambda url: _say_link(settings, prepared, url)
         server = _server(settings, prepared, companions)
         try:
             server.run()
         finally:
             companions.stop()
     return 0 if server.started else 1
+
+
+def _say_link(settings: Settings, prepared: Prepared, url: str) -> None:
+    """Say a link that signs in with this home's admin token; nothing if there is none."""
+    try:
+        token = (settings.home / bootstrap.ADMIN_TOKEN).read_text().strip()
+        path = sign_in.link(prepared.conninfo, token)
+    except (OSError, psycopg.Error):
+        return
+    if path is not None:
+        minutes = sessions.LINK_MINUTES
+        _say(f"open {url}{path} in a browser (good once, for {minutes} minutes)")
 
 
 def _server(settings: Settings, prepared: Prepared, companions: "_Companions") -> "Server":
@@ -154,6 +178,7 @@ class _Companions:
         self._threads: list[threading.Thread] = []
         self._agent: subprocess.Popen[bytes] | None = None
         self._file = settings.home / SERVER_FILE
+        self.greeting: Callable[[str], None] | None = None
 
     def start(self, url: str) -> None:
         """Begin, now that requests are answered at `url`."""
@@ -164,6 +189,8 @@ class _Companions:
         if self._with_agent:
             self._thread(lambda: self._keep_agent(url))
         print(f"ready {url}", flush=True)  # noqa: T201 - what starters of a server wait for
+        if (greeting := self.greeting) is not None:
+            self._thread(lambda: greeting(url))
 
     def stop(self) -> None:
         """End the agent first, while there is still a server that takes its reports.

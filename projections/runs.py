@@ -108,4 +108,5 @@ async def _runs(
         connection.cursor(binary=True, row_factory=args_row(Run)) as cursor,
     ):
         await cursor.execute(sql.named(statement).encode(), parameters)
-        return await cursor.fetchall()
+        found: list[Run] = await cursor.fetchall()
+    return found
