@@ -11,7 +11,7 @@ from api import parameters, rendering, wire
 from api.ledger import Ledger, of
 from api.pages import door, logs, rendered, words
 from api.pages.door import Visitor
-from api.pages.history import changes_of
+from api.pages.history import changes_of, shared_of
 from api.pages.rendered import Req
 from api.pages.trail import steps
 from api.problems import Problem
@@ -20,10 +20,11 @@ from domain import ids
 from domain.execution import RETRYABLE
 from projections import queries
 from projections.queries import View
-from store import configurations
+from store import configurations, tokens
 from store.work import IdempotencyKey
 
 _ONE: Final = "/executions/{execution_id:str}"
+_SECONDS: Final = 5.0
 _ASKING: Final = {
     "retry": (
         "Run it again?",
@@ -52,12 +53,13 @@ async def one(request: Req) -> ASGIApp:
         seen_by,
         here="/",
         mark=mark,
-        panes=panes,
+        # Of what failed, the error log is what people come for.
+        panes=panes[::-1] if view.row.status in words.BAD and panes[1].written_bytes else panes,
         follow_from=".".join(str(pane.follows_from) for pane in panes),
         raw=f"{PATH}/{ids.to_text(ids.EXECUTION, view.row.id)}/logs?stream=",
         asking=_ASKING,
         key=secrets.token_hex(16),
-        **await _state(ledger, seen_by, view),
+        **await _state(request, seen_by, view),
     )
 
 
@@ -82,12 +84,13 @@ async def state(request: Req) -> ASGIApp:
         seen_by,
         block="state",
         headers={"Page-Position": str(position)},
-        **await _state(ledger, seen_by, view),
+        **await _state(request, seen_by, view),
     )
 
 
-async def _state(ledger: Ledger, seen_by: Visitor, view: View) -> dict[str, Any]:
+async def _state(request: Req, seen_by: Visitor, view: View) -> dict[str, Any]:
     """Return what the changing part of the page is made of."""
+    ledger = of(request)
     row, now = view.row, wire.now()
     erased = view.texts.configuration is None
     job = configurations.shown(view.texts.configuration)
@@ -105,6 +108,7 @@ async def _state(ledger: Ledger, seen_by: Visitor, view: View) -> dict[str, Any]
         "reason": words.reason(view),
         "duration": words.duration(shown.duration_ms) if row.started_at else "",
         "steps": steps(entries),
+        "names": await shared_of(request).get("names", _SECONDS, lambda: _names(ledger)),
         "is_final": row.completed_at is not None,
         "may_retry": seen_by.may_operate and row.status in RETRYABLE and not erased,
         "may_cancel": seen_by.may_operate
@@ -112,6 +116,13 @@ async def _state(ledger: Ledger, seen_by: Visitor, view: View) -> dict[str, Any]
         and row.cancel_requested_at is None,
         "now": now,
     }
+
+
+async def _names(ledger: Ledger) -> dict[str, str]:
+    """Return who is meant by the ids of actors: events hold no names."""
+    async with ledger.pool.connection() as connection:
+        found = await tokens.names(connection)
+    return {ids.to_text(ids.TOKEN, token_id): name for token_id, name in found.items()}
 
 
 @get(_ONE + "/{action:str}", exception_handlers={Exception: rendered.respond})

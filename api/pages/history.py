@@ -34,10 +34,7 @@ class Line(Struct, frozen=True):
     status: str
     sign: str
     job: str
-    job_id: str
     created: str
-    created_at: str
-    ago: str
     duration: str
     since: str
     trigger: str
@@ -84,10 +81,7 @@ def line(view: View, now: datetime) -> Line:
         status=row.status,
         sign=words.SIGNS[row.status],
         job=words.ERASED if erased else job.job_name,
-        job_id=row.job_id,
         created=words.clock(created_at),
-        created_at=wire.timestamp(created_at),
-        ago=words.ago(created_at, now),
         duration=words.duration(elapsed if running else known),
         since=wire.timestamp(row.started_at) if running and row.started_at else "",
         trigger=row.triggered_by,

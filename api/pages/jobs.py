@@ -16,7 +16,8 @@ from api.pages.history import shared_of
 from api.pages.rendered import Req
 from api.pages.shared import Shared
 from domain import ids
-from projections import runs, schedules
+from projections import overview, runs, schedules
+from projections.overview import Missed
 from projections.runs import Run, SeenJob
 
 _PAGE: Final = 50
@@ -39,6 +40,7 @@ class Card(Struct, frozen=True):
     schedule: str
     next_at: str
     next_in: str
+    missed_at: str
 
 
 class Cards(Struct, frozen=True):
@@ -80,15 +82,18 @@ async def _cards(shared: Shared, ledger: Ledger, text: str, offset: int) -> Card
     if text:
         wanted = set(directory.matching(everyone, text))
         everyone = [job for job in everyone if job.job_id in wanted]
-    ordered = sorted(everyone, key=lambda job: job.last_status not in words.BAD)
+    absent = {one.job_id: one for one in await overview.missed(ledger.pool, wire.now())}
+    ordered = sorted(
+        everyone, key=lambda job: job.last_status not in words.BAD and job.job_id not in absent
+    )
     shown = ordered[offset : offset + _PAGE]
     recent = await runs.recent(ledger.pool, [job.job_id for job in shown], charts.STRIP_RUNS)
     now = wire.now()
-    cards = [_card(job, recent[job.job_id], now) for job in shown]
+    cards = [_card(job, recent[job.job_id], absent.get(job.job_id), now) for job in shown]
     return Cards(cards, len(ordered), offset)
 
 
-def _card(job: SeenJob, recent: list[Run], now: datetime) -> Card:
+def _card(job: SeenJob, recent: list[Run], missed: Missed | None, now: datetime) -> Card:
     last_at = ids.created_at(job.last_id)
     due = None
     if job.schedule is not None:
@@ -108,6 +113,7 @@ def _card(job: SeenJob, recent: list[Run], now: datetime) -> Card:
         schedule=f"{job.schedule} {job.time_zone or 'UTC'}" if job.schedule else "",
         next_at=words.clock(following)[:16],
         next_in=words.ago(following, now) if following is not None else "",
+        missed_at=words.clock(missed.due_at)[:16] if missed is not None else "",
     )
 
 

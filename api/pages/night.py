@@ -28,6 +28,7 @@ _RUNS_MAX: Final = 3000
 _TROUBLES_MAX: Final = 100
 _LANES_MAX: Final = 40
 _ERROR_CHARACTERS: Final = 200
+_TELLING: Final = frozenset({"success", *words.BAD})
 
 
 class Trouble(Struct, frozen=True):
@@ -139,7 +140,9 @@ def _troubles(bad: list[View], by_job: dict[str, list[Run]], now: datetime) -> l
     troubles = []
     for job_id, views in found.items():
         newest = by_job.get(job_id, [])
-        last = newest[0] if newest else None
+        # What still runs, or was canceled, says nothing yet.
+        ended = (run for run in newest if run.status in _TELLING)
+        last = next(ended, None)
         troubles.append(_trouble(views, last, now))
     return troubles
 
@@ -149,13 +152,15 @@ def _trouble(views: list[View], last: Run | None, now: datetime) -> Trouble:
     row = view.row
     created_at = ids.created_at(row.id)
     job = configurations.shown(view.texts.configuration)
+    # Without any the API says the reason again.
+    has_own_words = bool(view.texts.stderr.preview) or view.texts.message is not None
     return Trouble(
         job_id=row.job_id,
         name=job.job_name or words.ERASED,
         execution_id=ids.to_text(ids.EXECUTION, row.id),
         status=row.status,
         reason=words.reason(view),
-        last_line=_last_line(rendering.execution(view, now).error or ""),
+        last_line=_last_line(rendering.execution(view, now).error) if has_own_words else "",
         at=words.clock(created_at),
         ago=words.ago(created_at, now),
         count=len(views),
@@ -165,9 +170,9 @@ def _trouble(views: list[View], last: Run | None, now: datetime) -> Trouble:
     )
 
 
-def _last_line(error: str) -> str:
+def _last_line(error: str | None) -> str:
     """Return the end of an error log, where it says what is wrong, without anything that acts."""
-    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
     last = shown(lines[-1].encode(), plain=True) if lines else ""
     return last[-_ERROR_CHARACTERS:]
 

@@ -125,7 +125,17 @@ def _record(api: Api, at: datetime, sample: Sample, number: int, factor: float) 
 def begin_running(api: Api) -> Held:
     """Begin something that still runs, with output in colours."""
     for agent, name in (("web-1", "newsletter-queue"), ("db-1", "metrics-rollup")):
-        api.start(job_name=name, command="work", claim={"agent_id": agent})
+        schedule = next(sample.schedule for sample in SAMPLES if sample.name == name)
+        api.start(
+            job_name=name,
+            command="work",
+            claim={"agent_id": agent},
+            triggered_by="scheduled",
+            expected_schedule=schedule,
+        )
+    for agent, labels in zip(AGENTS, (["database"], ["web"], ["web", "spare"], []), strict=True):
+        claim = {"agent_id": agent, "labels": labels, "version": "0.1.0", "concurrency": 4}
+        api.post("/claim", claim).ok(200, 204)
     held = api.start(
         job_name="database-migration",
         command=["migrate", "--to", "0042", "--verbose"],

@@ -88,7 +88,10 @@ function replace(part, text) {
   const again = focused && (focused.id ? "#" + CSS.escape(focused.id) : focused.href && `a[href="${CSS.escape(focused.getAttribute("href"))}"]`);
   const shut = all("details[id]", part).filter((one) => !one.open).map((one) => one.id);
   const open = all("details[id]", part).filter((one) => one.open).map((one) => one.id);
-  part.replaceChildren(parsed(text));
+  const content = parsed(text);
+  const pieces = [...content.children].filter((piece) => piece.dataset.piece !== undefined);
+  for (const piece of pieces) document.getElementById(piece.id)?.replaceWith(piece);
+  if (!pieces.length) part.replaceChildren(content);
   for (const id of shut) document.getElementById(id)?.removeAttribute("open");
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   if (again) find(again, part)?.focus({ preventScroll: true });
@@ -206,7 +209,7 @@ function follow() {
     delete logs.dataset.follow;
     for (const stream of ["stdout", "stderr"]) if (said[stream]) add(stream, said[stream]);
     for (const note of all("[data-empty]", logs)) note.textContent = "It wrote nothing here.";
-    const state = find("#state");
+    const state = find("[data-live]");
     if (state) {
       state.dataset.after = "0";
       await refresh(state);
@@ -322,7 +325,11 @@ addEventListener("pageshow", () => all("form[data-sent]").forEach((one) => delet
 // ------------------------------------------------------------------------------------------- begin
 
 find("form[data-send]")?.requestSubmit();
-for (const time of all("time[datetime]")) time.title ||= new Date(time.getAttribute("datetime")).toLocaleString() + " where you are";
+document.addEventListener("mouseover", (event) => {
+  const time = event.target.closest("time");
+  const moment = time && new Date(time.dateTime || time.textContent.replace(" ", "T") + "Z");
+  if (moment && !time.title && !isNaN(moment)) time.title = moment.toLocaleString() + " where you are";
+});
 for (const screen of all(".screen")) screen.scrollTop = screen.scrollHeight;
 if (window.htmx) {
   document.body.addEventListener("htmx:sendError", () => ask("/live?after=0"));
