@@ -17,6 +17,7 @@ from api.pages import directory, door, rendered, words
 from api.pages.rendered import Req
 from api.pages.shared import Changes, Shared
 from api.parameters import ListQuery
+from api.problems import invalid
 from domain import ids
 from projections import queries
 from projections.queries import Filter, View
@@ -97,7 +98,7 @@ async def history(request: Req) -> ASGIApp:
     """Show executions, newest first."""
     seen_by = await door.visitor(request)
     ledger, shared = of(request), shared_of(request)
-    asked, more = await _asked(request, ledger, shared, ("cursor", "part"))
+    asked, more = await _asked(request, ledger, shared, ("before", "part"))
     # Before the read: what happens between the two is shown twice rather than never.
     mark = await changes_of(request).mark()
     page = await queries.page(
@@ -106,8 +107,8 @@ async def history(request: Req) -> ASGIApp:
     now = wire.now()
     onward, headers = "", {}
     if page.has_more:
-        cursor = parameters.cursor(asked.query.chosen, page.rows[-1].row.id)
-        onward = f"/?{urlencode([*asked.pairs, ('cursor', cursor)])}"
+        last = ids.to_text(ids.EXECUTION, page.rows[-1].row.id)
+        onward = f"/?{urlencode([*asked.pairs, ('before', last)])}"
     if more == "list":
         # The address that shows the same is the one without the word for the part.
         headers["HX-Push-Url"] = f"/?{asked.address}" if asked.address else "/"
@@ -124,7 +125,7 @@ async def history(request: Req) -> ASGIApp:
         mark=mark,
         total=page.total,
         total_is_exact=page.total_is_exact,
-        is_first="cursor" not in asked.values,
+        is_first="before" not in asked.values,
     )
 
 
@@ -177,11 +178,17 @@ async def _asked(
     # A form sends its empty fields too.
     values = {key: [one for one in said if one] for key, said in given.items()}
     values = {key: said for key, said in values.items() if said}
-    listed = {k: v for k, v in values.items() if k not in {"q", "part", "after"}}
+    listed = {k: v for k, v in values.items() if k not in {"q", "part", "after", "before"}}
     text = (values.get("q") or [""])[0].strip()[:_QUERY_CHARACTERS_MAX]
     if text and "job_id" not in listed:
         listed["job_id"] = list(directory.matching(await directory.everyone(shared, ledger), text))
     query = parameters.listed(listed)
+    if before := values.get("before"):
+        # Not the API's cursor: that is bound to its filters, and which jobs a text finds changes.
+        last = ids.from_text(ids.EXECUTION, before[0])
+        if last is None:
+            raise invalid("before", "is no id of an execution")
+        query = replace(query, chosen=replace(query.chosen, before=last))
     return Asked(values, query, text), (values.get("part") or [""])[0]
 
 
