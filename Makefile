@@ -19,7 +19,7 @@ PIP = PIP_USER=0 "$(PYTHON)" -m pip --python $(BIN)/python --disable-pip-version
 
 .PHONY: help
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: .venv/run.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
@@ -62,6 +62,10 @@ bench: .venv/dev.stamp ## measure: beside the eventsourcing library's Applicatio
 	@$(BIN)/python -m bench.append
 	@$(BIN)/python -m bench.http
 	@$(BIN)/python -m bench.pickup
+
+.PHONY: screenshots
+screenshots: .venv/dev.stamp ## take the pictures of the pages in docs/screenshots (needs Chromium)
+	@$(BIN)/python -m tests.screenshots
 
 .PHONY: agent-pyz
 agent-pyz: | $(BIN)/python ## build dist/cronledger-agent.pyz: agent and exec as one file for other machines
