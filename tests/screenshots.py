@@ -28,8 +28,6 @@ def main(folder: Path) -> None:
         browser = launch(playwright)
         pages = {"history": "/", "night": "/night", "jobs": "/jobs", "agents": "/agents"}
         pages["execution"] = f"/executions/{held.id}"
-        failed = server.api.get("", {"status": "failed", "limit": 1}).ok().json()["data"][0]
-        pages["failed"] = f"/executions/{failed['id']}"
         for scheme in ("light", "dark"):
             _take(browser, server.api, scheme, pages, folder)
         browser.close()

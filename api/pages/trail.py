@@ -77,24 +77,28 @@ def _envelope(entry: AuditEntry, event: Event) -> Envelope:
 
 def _said(event: Event) -> tuple[str, str]:
     """Return what an event says, and the id of the execution that it points to, if any."""
+    # What no case names is said by the name of its kind.
+    kind = str(event.__struct_config__.tag).rpartition(".")[2]
+    text, link = kind.replace("_", " ").capitalize(), ""
     match event:
         case events.Created(retry_of=original) if original is not None:
-            return "Created as a retry of", ids.to_text(ids.EXECUTION, original)
+            text, link = "Created as a retry of", ids.to_text(ids.EXECUTION, original)
         case events.Retried():
-            return "Retried as", ids.to_text(ids.EXECUTION, event.retried_as)
+            text, link = "Retried as", ids.to_text(ids.EXECUTION, event.retried_as)
         case events.Created():
-            return f"Created ({event.triggered_by})", ""
+            text = f"Created ({event.triggered_by})"
         case events.Started():
-            return f"Started by the agent {event.agent_id}", ""
+            text = f"Started by the agent {event.agent_id}"
         case events.TimedOut() | events.Canceled() | events.Lost() | events.NotStarted():
-            return _ended_early(event), ""
+            text = _ended_early(event)
         case events.Completed():
-            return _ended("Ended", event.ending), ""
+            text = _ended("Ended", event.ending)
         case events.OutcomeReportedLate():
             how = event.outcome.replace("_", " ")
-            return _ended(f"Its agent reported late how it really ended: {how}", event.ending), ""
+            text = _ended(f"Its agent reported late how it really ended: {how}", event.ending)
         case events.CancelRequested():
-            return "Somebody asked to cancel it", ""
+            text = "Somebody asked to cancel it"
+    return text, link
 
 
 def _ended_early(event: events.TimedOut | events.Canceled | events.Lost | events.NotStarted) -> str:

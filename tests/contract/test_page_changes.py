@@ -4,11 +4,14 @@ from uuid import UUID
 
 import pytest
 
+from api import wire
 from api.ledger import Ledger
-from api.pages import shared
+from api.pages import directory, history, logs, shared
 from api.pages.shared import Changes
 from projections import runs
-from tests.support.ledgers import Desk
+from store import output
+from tests.support.ledgers import NOTHING, Desk, running_ledger
+from tests.support.postgres import Database
 
 pytestmark = pytest.mark.anyio
 
@@ -79,3 +82,26 @@ async def test_many_pages_cost_one_look(ledger: Ledger, monkeypatch: pytest.Monk
     for _ in range(200):
         await changes.since(mark)
     assert len(looks) == 1
+
+
+async def test_what_was_erased_is_said_and_not_shown_as_nothing(database: Database) -> None:
+    """Of an execution whose texts are gone the page shows what happened, and that they are."""
+    async with running_ledger(database) as ledger:
+        desk = Desk(ledger)
+        state = await desk.begun()
+        assert state.fence is not None
+        await output.append(ledger.pool, state.id, state.fence, "stdout", offset=0, data=b"secret")
+        view = await ledger.view(state.id)
+        ending = await ledger.ending(view, NOTHING)
+        await desk.do(desk.complete(state.id, state.fence, ending=ending))
+        with database.as_owner() as owner:
+            owner.execute("DELETE FROM store.output_chunks")
+            owner.execute("DELETE FROM store.outputs")
+            owner.execute("DELETE FROM store.configurations")
+        view = await ledger.view(state.id)
+        stdout, stderr = await logs.panes(ledger, view)
+        assert "erased. 6 bytes had been kept" in stdout.erased
+        assert (stdout.content, stderr.erased) == ("", "")
+        assert history.line(view, wire.now()).job == "(erased)"
+        (job,) = await runs.seen_jobs(ledger.pool)
+        assert (job.name, directory.name_of(job)) == (None, job.job_id)

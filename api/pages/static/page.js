@@ -3,7 +3,6 @@
 "use strict";
 
 const EVERY_MS = 2000;
-const SLOW_MS = 5000;
 const PIECES_MAX = 24; // of at most 64 KiB of output each
 const LINES_MAX = 5000;
 
@@ -163,14 +162,19 @@ async function catchUp(table) {
   merge(table, all("tr[id]", fresh).map((row) => row.outerHTML).join(""));
 }
 
+const due = new WeakMap();
+
 async function look() {
-  let slow = true;
   if (!document.hidden) {
-    const parts = all("[data-live]");
-    slow = parts.every((part) => "slow" in part.dataset) || failedSince > 0;
-    for (const part of parts) await refresh(part);
+    for (const part of all("[data-live]")) {
+      if (!failedSince && Date.now() < (due.get(part) ?? 0)) continue;
+      due.set(part, Date.now() + 1000 * (part.dataset.every ?? 0));
+      await refresh(part);
+      // Who is away need not be asked for each part.
+      if (failedSince) break;
+    }
   }
-  setTimeout(look, slow ? SLOW_MS - 2000 * (failedSince > 0) : EVERY_MS);
+  setTimeout(look, EVERY_MS);
 }
 
 function tick() {
@@ -292,7 +296,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "r") {
     const button = find("[data-key=r]");
     if (button) button.click();
-    else if (selected && "retry" in selected.dataset && find(".who")) location.assign(`/executions/${selected.id}/retry`);
+    else if (selected && "retry" in selected.dataset && "operate" in document.body.dataset) location.assign(`/executions/${selected.id}/retry`);
     else return;
   } else return;
   event.preventDefault();
