@@ -23,11 +23,12 @@ from api.metrics import Metrics
 from api.pages import door, handlers, rendered
 from api.pages.shared import Changes, Shared
 from api.presence import Presence
-from api.routes import agents, creation, executions, logs, operations, overview
+from api.routes import agents, creation, executions, jobs, logs, operations, overview
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
 from projections.executions import InlineExecutions
+from projections.jobs import Jobs
 from projections.views import Views
 from store import database
 from store.appender import Appender
@@ -40,6 +41,7 @@ HANDLERS: Final = (
     *overview.HANDLERS,
     *agents.HANDLERS,
     *logs.HANDLERS,
+    *jobs.HANDLERS,
     *operations.HANDLERS,
 )
 
@@ -52,7 +54,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     appender = Appender(
         conninfo,
         ledger_id,
-        [InlineExecutions()],
+        [InlineExecutions(), Jobs()],
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,

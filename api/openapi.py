@@ -6,10 +6,15 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, executions, operations
+from api.described import agents, executions, jobs, operations
 from api.described.operation import Operation
 
-OPERATIONS: Final = (*executions.OPERATIONS, *agents.OPERATIONS, *operations.OPERATIONS)
+OPERATIONS: Final = (
+    *executions.OPERATIONS,
+    *jobs.OPERATIONS,
+    *agents.OPERATIONS,
+    *operations.OPERATIONS,
+)
 
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
@@ -17,8 +22,9 @@ _ERRORS: Final = {
     400: "A parameter or the body is wrong; the sentence names the field",
     401: "The access token is missing, unknown, revoked or expired",
     403: "The access token is not allowed to do this",
-    404: "There is no such execution",
+    404: "There is no such execution or job",
     409: "The execution's status does not allow this; the sentence names the allowed ones",
+    412: "The job is at another version than If-Match says",
     413: "The body is too large",
     415: "The body is not declared as JSON",
     416: "There are no such bytes",

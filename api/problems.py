@@ -88,6 +88,7 @@ _CODES: Final[dict[int, str]] = {
     404: "resource_not_found",
     405: "method_not_allowed",
     409: "conflict",
+    412: "precondition_failed",
     413: "payload_too_large",
     415: "unsupported_media_type",
     422: "idempotency_mismatch",
@@ -123,7 +124,7 @@ def of_validation(error: Exception) -> Problem:
 
 
 def _of_refusal(refusal: errors.Refusal) -> Problem:
-    if isinstance(refusal, errors.ExecutionNotFound):
+    if isinstance(refusal, errors.ExecutionNotFound | errors.JobNotFound):
         status = HTTPStatus.NOT_FOUND
     elif isinstance(refusal, errors.IdempotencyMismatch):
         status = HTTPStatus.UNPROCESSABLE_ENTITY

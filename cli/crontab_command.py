@@ -60,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--write needs a file, or no FILE for this user's own crontab")
     program = _program(args.program)
     try:
-        content = _read(args.file)
+        content = read(args.file)
         lines = content.decode("utf-8", "surrogateescape").split("\n")
-        entries = wrap(lines, program, system=args.system or _is_systems(args.file))
+        entries = wrap(lines, program, system=args.system or is_systems(args.file))
         changed = _changed(lines, entries)
         if args.json:
             print(json.dumps([_public(entry) for entry in entries], indent=2))
@@ -96,14 +96,16 @@ def _is_program(path: str) -> bool:
     return not path.endswith(".py") and Path(path).is_file() and os.access(path, os.X_OK)
 
 
-def _is_systems(file: str | None) -> bool:
+def is_systems(file: str | None) -> bool:
+    """Tell whether this is a system's crontab, whose lines name users."""
     if file is None:
         return False
     path = Path(file).absolute()
     return path == _SYSTEM_FILE or path.parent == _SYSTEM_FOLDER
 
 
-def _read(file: str | None) -> bytes:
+def read(file: str | None) -> bytes:
+    """Return a crontab: a file, `-`, or this user's own. Raises `CrontabError`."""
     if file is None:
         return _crontab("-l")
     try:

@@ -29,8 +29,8 @@ _WHEN = re.compile(r"[ \t]*(@[a-z_]+|-?[\w*,/~-]+(?:[ \t]+[\w*,/~-]+){4})[ \t]+"
 _USER = re.compile(r"[^\s]+[ \t]+")
 _BEFORE_INPUT = re.compile(r"(?:[^%\\]|\\.|\\\Z)*", re.DOTALL)
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
-_WRAPPED = re.compile(r"cronledger[\w.-]*['\"]?[ \t]+exec[ \t]")
-_JOB_OF_WRAPPED = re.compile(r"--job[ =]+['\"]?([\w.:@-]+)")
+WRAPPED = re.compile(r"cronledger[\w.-]*['\"]?[ \t]+exec[ \t]")
+_JOB_OFWRAPPED = re.compile(r"--job[ =]+['\"]?([\w.:@-]+)")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def wrap(lines: list[str], program: str, *, system: bool = False) -> list[Entry]
     done = {
         entry.number: entry
         for entry in entries
-        if _WRAPPED.search(entry.command) or own.match(entry.command)
+        if WRAPPED.search(entry.command) or own.match(entry.command)
     }
     fresh = [entry for entry in entries if entry.number not in done]
     taken = {found.group(1) for entry in done.values() if (found := _job_of(entry))}
@@ -100,15 +100,22 @@ def _entries(lines: list[str], *, system: bool) -> Iterator[Entry]:
         text = line.lstrip(" \t")
         if not text or text.startswith("#"):
             continue
-        variable = _VARIABLE.match(line)
+        variable = variable_of(line)
         if variable is not None:
-            if variable[1].strip("'\"") == "SHELL":
-                shell = _unquoted(variable[2])
+            if variable[0] == "SHELL":
+                shell = variable[1]
             continue
-        yield _entry(number, line, shell, system=system)
+        yield entry_of(number, line, shell, system=system)
 
 
-def _entry(number: int, line: str, shell: str, *, system: bool) -> Entry:
+def variable_of(line: str) -> tuple[str, str] | None:
+    """Return the variable that a line sets for those below it, None if it sets none."""
+    found = _VARIABLE.match(line)
+    return None if found is None else (found[1].strip("'\""), _unquoted(found[2]))
+
+
+def entry_of(number: int, line: str, shell: str, *, system: bool) -> Entry:
+    """Return what a line that sets nothing runs, or why it is not understood."""
     when = _WHEN.match(line)
     if when is None or (when[1].startswith("@") and when[1] not in _NICKNAMES):
         return Entry(number, line, "", None, "", "", shell, reason="it is not understood")
@@ -160,7 +167,7 @@ def _wrapped_already(entry: Entry) -> Entry:
 
 
 def _job_of(entry: Entry) -> re.Match[str] | None:
-    return _JOB_OF_WRAPPED.search(entry.command)
+    return _JOB_OFWRAPPED.search(entry.command)
 
 
 def _unquoted(value: str) -> str:

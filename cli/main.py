@@ -49,6 +49,7 @@ COMMANDS = (
         "exec", "run a command here and record the run", "cli.exec_command", takes_command=True
     ),
     Subcommand("crontab", "show a crontab with its commands recorded", "cli.crontab_command"),
+    Subcommand("job", "define jobs, list, change and run them", "cli.job", takes_command=True),
     Subcommand("token", "create, list and revoke access tokens", "cli.token"),
     Subcommand("list", "list executions, newest first", "cli.list_executions"),
     Subcommand("get", "show one execution with its output", "cli.get_execution"),

@@ -75,6 +75,28 @@ class LeaseLost(Refusal):
     code = "lease_lost"
 
 
+class JobNotFound(Refusal):
+    """There is no job with this id."""
+
+    code = "resource_not_found"
+
+
+class JobExists(Refusal):
+    """There is a job with this id already (its name may be another by now); change that one, or
+    give this one another name or an id of its own.
+    """
+
+
+class JobNameTaken(Refusal):
+    """The name belongs to the job {job_id}; choose another."""
+
+
+class JobChangedMeanwhile(Refusal):
+    """The job was changed meanwhile and is at version {version} now; read it again and repeat your
+    change on that.
+    """
+
+
 class IdempotencyMismatch(Refusal):
     """This Idempotency-Key was used before with another request; use a new key for a new one."""
 

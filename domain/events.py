@@ -11,20 +11,15 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from domain.bodies import BodyDigest as BodyDigest  # noqa: PLC0414 - its readers know it from here
+from domain.job_events import JobEvent
+
 TriggeredBy: TypeAlias = Literal["scheduled", "manual", "retry"]
 Observer: TypeAlias = Literal["agent", "server"]
 Outcome: TypeAlias = Literal["exited", "timed_out", "canceled"]
 FailureReason: TypeAlias = Literal[
     "exit_code", "signal", "spawn_failed", "agent_shutdown", "agent_lost", "not_started"
 ]
-
-
-@final
-class BodyDigest(Struct, frozen=True):
-    """What an event says of a piece of text that is kept outside: its length and salted SHA-256."""
-
-    bytes: int
-    sha256: str
 
 
 @final
@@ -161,6 +156,7 @@ Event: TypeAlias = (
     | NotStarted
     | OutcomeReportedLate
     | Retried
+    | JobEvent
 )
 
 

@@ -109,8 +109,16 @@ def evolve(state: Execution | None, envelope: Happened) -> Execution | None:
         case events.OutcomeReportedLate():
             late = LateOutcome(event.outcome, envelope.at, event.ending)
             return replace(state, version=version, late=late)
-        case _:
+        case (
+            events.Completed()
+            | events.TimedOut()
+            | events.Canceled()
+            | events.Lost()
+            | events.NotStarted()
+        ):
             return _ended(state, envelope, event)
+        case _:  # none of an execution's
+            return state
 
 
 def _created(envelope: Happened, event: events.Created) -> Execution:

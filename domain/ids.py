@@ -32,6 +32,7 @@ _DIGITS: Final = bytes(
 _PAIR_BITS: Final = 10
 _TEXT_LENGTH: Final = 26
 _JOBS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job")
+_JOB_STREAMS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job-stream")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - on Python 3.9 too
 
 
@@ -83,6 +84,11 @@ def derived_job_id(job_name: str) -> str:
     """Return the job id of an execution that names only its job: always the same one."""
     digest = uuid5(_JOBS, job_name).bytes
     return "job_" + base64.b32encode(digest).decode().rstrip("=").lower()
+
+
+def job_stream(job_id: str) -> UUID:
+    """Return the stream of the job with this public id, whatever text that is."""
+    return uuid5(_JOB_STREAMS, job_id)
 
 
 class Uuid7:

@@ -95,5 +95,9 @@ class InlineExecutions:
 
     def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
         """Return the parameters of the statement for the executions that a batch changed."""
-        rows = [row(change.after, change.position) for change in changes]
+        rows = [
+            row(change.after, change.position)
+            for change in changes
+            if isinstance(change.after, Execution)
+        ]
         return msgspec.json.encode(rows), str(position).encode()

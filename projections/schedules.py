@@ -1,5 +1,11 @@
-"""When a job is due: five fields of cron, or a name such as @daily, in a time zone."""
+"""When a job is due: five fields of cron, a name such as @daily, or a phrase, in a time zone.
 
+Around changes of the clock times are those of Debian's cron (cronsim computes them): a job of fixed
+hours runs once, at the first moment that there is after a time that was skipped, and not again in
+an hour that comes twice; one whose minute or hour field begins with a star follows the clock.
+"""
+
+import itertools
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -7,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 from msgspec import Struct
+
+from projections import phrases
 
 # A run is not missed before it is so late, and one that begins so early is not early.
 GRACE: Final = timedelta(seconds=60)
@@ -43,6 +51,41 @@ def check(schedule: str) -> None:
         raise ValueError(f"is no schedule of cron: {str(error).lower()}") from error
     except StopIteration:
         raise ValueError("names a day that never comes") from None
+
+
+def cron_of(schedule: str) -> str:
+    """Return `schedule`, however it is written, as five fields with single blanks.
+
+    Raises `ValueError` with a sentence if it is none, or never comes round.
+    """
+    written = " ".join(schedule.split())
+    if not written:
+        raise ValueError(f"is empty; {phrases.HINT}")
+    if written.startswith("@"):
+        written = written.lower()
+    elif not written[0].isdecimal() and written[0] != "*":
+        written = phrases.cron_of(written)
+    check(written)
+    return _NAMED.get(written, written)
+
+
+def sentence(cron: str) -> str:
+    """Return when five fields of cron are due, in words."""
+    return CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)).explain()
+
+
+def upcoming(cron: str, time_zone: str, after: datetime, count: int) -> list[datetime]:
+    """Return the next `count` times after `after` (fewer if they end), in that zone.
+
+    A zone that is not known (any more) counts as UTC. Some 50 µs each.
+    """
+    local = after.astimezone(zone(time_zone) or UTC)
+    return list(itertools.islice(CronSim(cron, local), count))
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return the same moment in UTC."""
+    return moment.astimezone(UTC)
 
 
 @lru_cache(maxsize=1024)

@@ -57,7 +57,7 @@ class Projection(Protocol):
 
     statement: str
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, ...]:
         """Return the statement's parameters for what a batch changed; `position` is the head."""
         ...
 

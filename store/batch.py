@@ -15,7 +15,9 @@ from msgspec import Struct, field
 
 from domain import commands, errors, events
 from domain.events import Envelope
-from domain.execution import Decision, Execution, decide, evolve
+from domain.execution import Decision, Execution
+from domain.job import CronJob
+from domain.streams import State, decide, evolve, stream_of, subject_of
 from store import chain, mapper
 from store.chain import NewEvent
 from store.reading import BatchRead, Candidate
@@ -67,10 +69,10 @@ Verdict: TypeAlias = Done | Exception
 
 
 class Change(Struct, frozen=True):
-    """What a batch made of one execution: before it, after it, and at which position last."""
+    """What a batch made of one execution or job: before it, after it, and its last position."""
 
-    before: Execution | None
-    after: Execution
+    before: State | None
+    after: State
     position: int
 
 
@@ -78,8 +80,8 @@ class _Judged(Struct, frozen=True):
     """What a work leads to: its events, the states after them, the answer to keep."""
 
     decision: Decision
-    after: dict[UUID, Execution | None]
-    state: Execution | None
+    after: dict[UUID, State | None]
+    state: State | None
     answer: Answer | None
 
 
@@ -108,7 +110,7 @@ class Bench:
             of_pin.setdefault(frozenset(candidate.labels or ()), deque()).append(candidate)
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
-        self._states_before: dict[UUID, Execution | None] = {}
+        self._states_before: dict[UUID, State | None] = {}
         self._begin_part()
         self.head = self._before
         self.notice = Notice(sender=sender, position=self.head.position)
@@ -145,8 +147,8 @@ class Bench:
         return verdicts, write
 
     @property
-    def states(self) -> list[Execution]:
-        """All executions that the batch was about, after it; those that cannot be read are not."""
+    def states(self) -> list[State]:
+        """All streams that the batch was about, after it; those that cannot be read are not."""
         return [
             state
             for stream, state in self._states.items()
@@ -155,7 +157,7 @@ class Bench:
 
     @property
     def changes(self) -> list[Change]:
-        """What became of each execution that the batch changed."""
+        """What became of each stream that the batch changed."""
         return [
             Change(self._states_before[stream], state, position)
             for stream, position in self._last_positions.items()
@@ -179,7 +181,7 @@ class Bench:
         if kept.fingerprint != work.key.fingerprint:
             raise errors.IdempotencyMismatch
         answer = Answer(kept.execution_id, kept.status, kept.location, kept.answer)
-        return Done(self._states.get(kept.execution_id), replayed=answer)
+        return _done(self._states.get(kept.execution_id), replayed=answer)
 
     def _judged(self, work: Work) -> "Done | _Judged":
         command = work.command
@@ -190,14 +192,14 @@ class Bench:
             command = commands.Start(
                 command.at, command.by, command.command_id, candidate.execution_id, command.agent_id
             )
-        if reason := self._unreadable.get(command.execution_id):
+        if reason := self._unreadable.get(stream_of(command)):
             raise errors.UnreadableStream(reason=reason)
-        decision = decide(self._states.get(command.execution_id), command)
-        after: dict[UUID, Execution | None] = {}
+        decision = decide(self._states.get(stream_of(command)), command)
+        after: dict[UUID, State | None] = {}
         for envelope in decision:
             stream = envelope.originator_id
             after[stream] = evolve(after.get(stream, self._states.get(stream)), envelope)
-        subject = command.new_id if isinstance(command, commands.Retry) else command.execution_id
+        subject = subject_of(command)
         state = after.get(subject, self._states.get(subject))
         answer = work.render(state) if work.key and work.render and state else None
         return _Judged(decision, after, state, answer)
@@ -207,11 +209,16 @@ class Bench:
             self._states_before.setdefault(stream, self._states.get(stream))
         self._states.update(judged.after)
         self._envelopes.extend(judged.decision)
+        for body in (work.configuration, work.definition):
+            if body is not None and judged.decision:
+                self._configurations[body.digest] = body
         for envelope in judged.decision:
-            self._consequences(envelope, work)
+            state = judged.after[envelope.originator_id]
+            if isinstance(state, Execution):
+                self._consequences(envelope, state, work)
         if judged.answer is not None and work.key is not None:
             self._keep(work.key, judged.answer)
-        return Done(judged.state, changed=bool(judged.decision))
+        return _done(judged.state, changed=bool(judged.decision))
 
     def _take(self, agent_id: str, has: frozenset[str]) -> Candidate | None:
         """Return the next execution for this agent: exact pin before unpinned, lowest id first."""
@@ -223,7 +230,7 @@ class Bench:
                 # must not keep agents from the others.
                 state = self._states.get(candidate.execution_id)
                 readable = candidate.execution_id not in self._unreadable
-                if readable and state is not None and state.status == "pending":
+                if readable and isinstance(state, Execution) and state.status == "pending":
                     return candidate
         return None
 
@@ -240,22 +247,18 @@ class Bench:
         self._answers[key.token_id, key.key] = kept
         self._write.answers.append(kept)
 
-    def _consequences(self, envelope: Envelope, work: Work) -> None:
+    def _consequences(self, envelope: Envelope, state: Execution, work: Work) -> None:
         """Note what else changes with an event: queue, lease, deadlines, bodies, whom to wake."""
         stream = envelope.originator_id
-        state = self._states[stream]
         match envelope.event:
             case events.Created():
-                if state is not None:
-                    self._queued[stream] = state
-                if work.configuration is not None:
-                    self._configurations[work.configuration.digest] = work.configuration
-                if work.expected and state is not None:
+                self._queued[stream] = state
+                if work.expected:
                     self._write.expected.append({"job_id": state.job_id, "since": stream})
             case events.Started(agent_id=agent_id):
                 self._unqueue(stream)
                 deadline = None
-                if state is not None and state.timeout_seconds is not None:
+                if state.timeout_seconds is not None:
                     deadline = state.timeout_seconds + self._lapses.timeout_grace
                 self._write.leases.append(
                     {
@@ -274,7 +277,7 @@ class Bench:
             case events.Retried():
                 pass
             case _:
-                if state is not None and state.started_at is None:
+                if state.started_at is None:
                     self._unqueue(stream)
                 self.notice.ended.append(stream)
                 if work.message is not None:
@@ -293,6 +296,12 @@ class Bench:
                 "body": message.body,
             }
         )
+
+
+def _done(state: State | None, *, changed: bool = False, replayed: Answer | None = None) -> Done:
+    if isinstance(state, CronJob):
+        return Done(None, changed, replayed, state)
+    return Done(state, changed, replayed)
 
 
 def _lowest(waiting: deque[Candidate]) -> UUID:

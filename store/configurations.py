@@ -69,7 +69,11 @@ class Configurations:
 def seal(job: Job, keys: Keys) -> tuple[Configuration, BodyDigest]:
     """Return `job` as it is stored, its secrets encrypted, and what events say of it."""
     hidden = {name: keys.encrypt(value) for name, value in job.secrets.items()}
-    body = _encoder.encode(msgspec.structs.replace(job, secrets=hidden))
+    return sealed(_encoder.encode(msgspec.structs.replace(job, secrets=hidden)), keys)
+
+
+def sealed(body: bytes, keys: Keys) -> tuple[Configuration, BodyDigest]:
+    """Return a body as it is stored, and what events say of it."""
     salt = keys.salt(body)
     digest = hashlib.sha256(salt + body).hexdigest()
     return Configuration(digest, salt, body), BodyDigest(len(body), digest)

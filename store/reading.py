@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import pq
 
-from domain.execution import Execution
+from domain.streams import State, stream_of
 from store import sql
 from store.chain import Head
 from store.roundtrip import RoundTrips, array
@@ -43,7 +43,7 @@ class BatchRead(Struct, frozen=True):
     events: Sequence[KnownEvent] = ()
     answers: Sequence[KeptAnswer] = ()
     candidates: Sequence[Candidate] = ()
-    known: Sequence[Execution] = ()
+    known: Sequence[State] = ()
 
 
 class OtherHistory(Exception):
@@ -119,8 +119,8 @@ async def _follow(trips: RoundTrips, states: States, seen: Head, head: Head | No
 
 
 def _stream(work: Work) -> UUID | None:
-    """Return the execution whose history decides about `work`, None if there is none yet."""
-    return None if isinstance(work.command, ClaimNext) or work.fresh else work.command.execution_id
+    """Return the stream whose history decides about `work`, None if there is none yet."""
+    return None if isinstance(work.command, ClaimNext) or work.fresh else stream_of(work.command)
 
 
 def _clock_and_head(

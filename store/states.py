@@ -1,4 +1,4 @@
-"""Executions as the writer knows them: folded from what it reads, remembered for the next batch.
+"""Streams as the writer knows them: folded from what it reads, remembered for the next batch.
 
 What is remembered is good as of one position: under the append lock the writer first hears what
 others have recorded since, and only then believes it.
@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.events import Happened
-from domain.execution import Execution, evolve
+from domain.streams import State, evolve
 from store import mapper
 
 STATES_MAX: Final = 10_000
@@ -31,15 +31,15 @@ class KnownEvent(Struct, frozen=True):
 
 
 class States:
-    """The executions that changed last, good as of the last head that the writer saw."""
+    """The executions and jobs that changed last, good as of the last head that the writer saw."""
 
     def __init__(self, states_max: int = STATES_MAX) -> None:
-        self._states: dict[UUID, Execution] = {}
+        self._states: dict[UUID, State] = {}
         self._states_max = states_max
 
-    def get(self, execution_id: UUID) -> Execution | None:
-        """Return an execution, None if it is not known."""
-        return self._states.get(execution_id)
+    def get(self, stream_id: UUID) -> State | None:
+        """Return the state of a stream, None if it is not known."""
+        return self._states.get(stream_id)
 
     def forget(self) -> None:
         """Know nothing any more: the log may not be what it was."""
@@ -57,7 +57,7 @@ class States:
             else:
                 self._states[row.stream_id] = state
 
-    def keep(self, states: Iterable[Execution]) -> None:
+    def keep(self, states: Iterable[State]) -> None:
         """Know these too; what changed least lately is forgotten for them."""
         for state in states:
             self._states.pop(state.id, None)  # what changed last stands last
@@ -68,9 +68,9 @@ class States:
 
 def known_histories(
     known: Iterable[KnownEvent],
-) -> tuple[dict[UUID, Execution | None], dict[UUID, str]]:
+) -> tuple[dict[UUID, State | None], dict[UUID, str]]:
     """Fold what was read into states; streams that cannot be read come with the reason."""
-    states: dict[UUID, Execution | None] = {}
+    states: dict[UUID, State | None] = {}
     unreadable: dict[UUID, str] = {}
     for row in known:
         state = _after(states.get(row.stream_id), row)
@@ -81,7 +81,7 @@ def known_histories(
     return states, unreadable
 
 
-def _after(state: Execution | None, row: KnownEvent) -> Execution | mapper.UnreadableEvent | None:
+def _after(state: State | None, row: KnownEvent) -> State | mapper.UnreadableEvent | None:
     try:
         event = mapper.decode(row.type, row.schema_version, row.payload)
     except mapper.UnreadableEvent as error:

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import AsyncConnection, Connection
 
-Scope = Literal["read", "operate", "agent", "admin"]
+Scope = Literal["read", "operate", "jobs", "agent", "admin"]
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
 CHANNEL: Final = "cronledger_tokens"
 _COLUMNS: Final = "id, name, scopes, agent_id, created_at, expires_at, revoked_at, last_used_at"

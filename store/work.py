@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct, field
 
 from domain.commands import Command
 from domain.execution import Execution
+from domain.job import CronJob
+from domain.job_commands import JobCommand
 
 
 class Lapses(Struct, frozen=True):
@@ -80,29 +83,32 @@ class Work(Struct, frozen=True):
     """One command with all that goes with it into the same transaction.
 
     `fresh` says that the execution's id was just made here, so that no history need be read.
-    `render` builds the answer to keep under `key` from the state after the command. `expected`
-    says that the configuration names a schedule.
+    `render` builds the answer to keep under `key` from the state after the command, which is that
+    of an execution or of a job. `expected` says that the configuration names a schedule.
+    `definition` is a job's other body.
     """
 
-    command: Command | ClaimNext
+    command: Command | JobCommand | ClaimNext
     fresh: bool = False
     configuration: Configuration | None = None
+    definition: Configuration | None = None
     message: Message | None = None
     key: IdempotencyKey | None = None
-    render: Callable[[Execution], Answer] | None = None
+    render: Callable[[Any], Answer] | None = None
     expected: bool = False
 
 
 class Done(Struct, frozen=True):
-    """What became of a work: the execution it is about, after it.
+    """What became of a work: the execution, or the job, that it is about, after it.
 
-    For a retry that is the new execution. `changed` is false if it had happened before; `replayed`
-    is the answer that was given then.
+    For a retry, or a run of a job, that is the new execution. `changed` is false if it had happened
+    before; `replayed` is the answer that was given then.
     """
 
     execution: Execution | None
     changed: bool = False
     replayed: Answer | None = None
+    job: CronJob | None = None
 
 
 class Notice(Struct, omit_defaults=True):

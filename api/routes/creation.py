@@ -1,6 +1,6 @@
 """How executions come to be: the request, its many ways to be wrong, and the command it becomes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -22,7 +22,7 @@ from projections import executions
 from projections.queries import Texts, View
 from store import configurations
 from store.configurations import Job
-from store.work import Answer, Done, Work
+from store.work import Answer, Configuration, Done, Work
 
 _CLOCK_SLACK: Final = timedelta(seconds=60)
 _SECRET_CHARACTERS_MIN: Final = 6
@@ -43,12 +43,8 @@ async def create_execution(request: Req) -> ASGIApp:
     if asked.claim is not None:
         await ledger.authenticator.require(request, "agent")
         check_agent(caller, asked.claim.agent_id)
-    job = _job(asked, ledger.settings.timeout_seconds_max)
-    configuration, digest = configurations.seal(job, ledger.keys)
-    if digest.bytes > _CONFIGURATION_BYTES_MAX:
-        raise invalid(
-            "body", f"command and environment together may have {_CONFIGURATION_BYTES_MAX} bytes"
-        )
+    job = job_of(asked, ledger.settings.timeout_seconds_max)
+    configuration, digest = sealed(ledger, job)
     command = _command(ledger, caller.actor, asked, job, digest)
 
     def render(state: Execution) -> Answer:
@@ -72,6 +68,16 @@ async def create_execution(request: Req) -> ASGIApp:
     if asked.claim is not None:
         return await _created_and_claimed(ledger, done)
     return await answer_created(ledger, done, render)
+
+
+def sealed(ledger: Ledger, job: Job) -> tuple[Configuration, BodyDigest]:
+    """Return what is run as it is stored. Raises `Problem` 400 if it is too large."""
+    configuration, digest = configurations.seal(job, ledger.keys)
+    if digest.bytes > _CONFIGURATION_BYTES_MAX:
+        raise invalid(
+            "body", f"command and environment together may have {_CONFIGURATION_BYTES_MAX} bytes"
+        )
+    return configuration, digest
 
 
 async def _created_and_claimed(ledger: Ledger, done: Done) -> Answered:
@@ -140,7 +146,7 @@ def labels_of(asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({parameters.name("labels", label) for label in asked}))
 
 
-def _job(asked: wire.CreateExecution, timeout_seconds_max: int) -> Job:
+def job_of(asked: wire.CreateExecution, timeout_seconds_max: int) -> Job:
     """Return what is to be run. Raises `Problem` 400 that names the field."""
     job_name = parameters.line("job_name", asked.job_name)
     if asked.job_id is not UNSET:
@@ -170,7 +176,7 @@ def _job(asked: wire.CreateExecution, timeout_seconds_max: int) -> Job:
     plain = {name: value for name, value in asked.environment.items() if name not in hidden}
     shown = [job_name, job_id, *words, *plain, *plain.values(), asked.working_dir or ""]
     shown += [*asked.labels, asked.pinned_agent_id or "", asked.expected_schedule or ""]
-    _check_secrets_hidden(hidden, shown)
+    check_secrets_hidden(hidden, shown)
     return Job(
         job_id=job_id,
         job_name=job_name,
@@ -194,7 +200,9 @@ def _check_schedule(asked: wire.CreateExecution) -> None:
         parameters.time_zone("expected_timezone", asked.expected_timezone)
 
 
-def _check_secrets_hidden(hidden: dict[str, str], shown: list[str]) -> None:
+def check_secrets_hidden(hidden: Mapping[str, str], shown: Iterable[str]) -> None:
+    """Raise `Problem` 400 if the value of a secret stands in a text that is shown."""
+    shown = list(shown)
     for variable, value in hidden.items():
         if len(value) >= _SECRET_CHARACTERS_MIN and any(value in text for text in shown):
             raise invalid(

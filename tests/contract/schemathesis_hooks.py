@@ -11,6 +11,8 @@ from typing import Any, Final
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
+from tests.contract import schemathesis_jobs
+
 _LONGEST_POLL_SECONDS: Final = 0.05
 _WAIT_SECONDS_MAX: Final = 30
 _KEYS: Final = frozenset({"Idempotency-Key", "Claim-Id"})
@@ -47,6 +49,8 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
             _repair_create(body)
         elif isinstance(body, dict) and operation == "completeExecution":
             _repair_report(body)
+        else:
+            schemathesis_jobs.repair(operation, case)
     return case
 
 

@@ -15,6 +15,15 @@ import pytest
 
 from domain import events
 from domain.events import BodyDigest, Ending, Event, StreamDigest
+from domain.job_events import (
+    JobChanged,
+    JobCreated,
+    JobDeleted,
+    JobPaused,
+    JobResumed,
+    Plan,
+    RetryPlan,
+)
 from store import mapper
 
 FOLDER: Final = Path(__file__).parent / "events"
@@ -23,6 +32,24 @@ TWO: Final = datetime(2026, 1, 31, 2, tzinfo=UTC)
 CONFIGURATION: Final = BodyDigest(143, "9d" * 32)
 EMPTY: Final = StreamDigest(0, 0, "")
 SMALL: Final = StreamDigest(21, 21, "c4" * 32)
+DEFINITION: Final = BodyDigest(61, "1c" * 32)
+PLAN: Final = Plan("0 3 * * *", "Europe/Berlin", 300, "run_once", "allow")
+FULL_PLAN: Final = Plan(
+    cron="*/5 * * * 1-5",
+    timezone="UTC",
+    timeout_seconds=3600,
+    missed_policy="run_all",
+    overlap_policy="cancel_running",
+    missed_limit=10,
+    max_concurrent=2,
+    max_concurrent_per_tag={"db": 3},
+    start_deadline_seconds=600,
+    jitter_seconds=30,
+    pinned_agent_id="host-1",
+    labels=("gpu", "ssd"),
+    tags=("db", "nightly"),
+    retry=RetryPlan(3, (10, 60), 2, 3600, ("exit_code", "timeout"), (75, 111)),
+)
 CUT: Final = StreamDigest(12_582_912, 10_485_760, "5f" * 32, (5_242_880, 7_340_032), "a0" * 32)
 
 EXPECTED: Final[dict[str, Event]] = {
@@ -97,6 +124,15 @@ EXPECTED: Final[dict[str, Event]] = {
     ),
     "outcome_reported_late": events.OutcomeReportedLate("exited", Ending(61_000, CUT, SMALL, 0)),
     "retried": events.Retried(UUID("019c1e5b-0000-7abc-8def-000000000002")),
+    "job-created": JobCreated("backup", DEFINITION, CONFIGURATION, PLAN),
+    "job-created-in-full": JobCreated("backup", DEFINITION, CONFIGURATION, FULL_PLAN),
+    "job-changed": JobChanged(DEFINITION, CONFIGURATION, PLAN),
+    "job-changed-to-no-schedule": JobChanged(
+        DEFINITION, CONFIGURATION, Plan(None, "UTC", 300, "skip", "queue")
+    ),
+    "job-paused": JobPaused(),
+    "job-resumed": JobResumed(),
+    "job-deleted": JobDeleted(),
 }
 
 

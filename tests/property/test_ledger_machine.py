@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from domain import commands, errors
+from domain.job_commands import AboutJob
 from store.work import Done, Work
 from tests.property.model import (
     AGENTS,
@@ -159,6 +160,7 @@ class _Machine(RuleBasedStateMachine):
         answers = self._runner.run(self._hand_in([work for work, _ in works]))
         self._model.begin()
         for one, (work, subject), answer in zip(asked, works, answers, strict=True):
+            assert not isinstance(work.command, AboutJob)
             expected = self._model.apply(one, subject, work.command)
             assert _seen(answer) == expected, one
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from domain import commands
 from domain.errors import Refusal
 from domain.execution import Execution, decide
+from domain.job_commands import AboutJob
 from store import reading
 from store.appender import Unavailable
 from store.states import States
@@ -49,7 +50,7 @@ def _work(desk: Desk, state: Execution, asked: str) -> Work:
 
 def _expected(state: Execution, work: Work) -> object:
     """What the rules say of a command, given the history as it is stored."""
-    assert not isinstance(work.command, ClaimNext)
+    assert not isinstance(work.command, ClaimNext | AboutJob)
     try:
         return bool(decide(state, work.command))
     except Refusal as refusal:

@@ -11,6 +11,7 @@ TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
+    412: "Precondition Failed",
     413: {"Request Entity Too Large", "Content Too Large"},  # Python 3.13 knows the newer name
     415: "Unsupported Media Type",
     416: {"Requested Range Not Satisfiable", "Range Not Satisfiable"},
@@ -23,6 +24,7 @@ CODES = {
     404: "resource_not_found",
     405: "method_not_allowed",
     409: "conflict",
+    412: "precondition_failed",
     413: "payload_too_large",
     415: "unsupported_media_type",
     416: "validation_error",

@@ -103,11 +103,11 @@ def test_any_event_is_read_back_as_it_was_written(event: Event) -> None:
 
 
 def test_each_event_has_a_name_of_its_own() -> None:
-    """No two events are stored under one name; a name says `execution.` and what happened."""
+    """No two events are stored under one name; a name says of what, and what happened."""
     tags = [str(kind.__struct_config__.tag) for kind in get_args(Event)]
 
     assert len(set(tags)) == len(tags)
-    assert all(tag.startswith("execution.") and tag.islower() for tag in tags)
+    assert all(tag.startswith(("execution.", "job.")) and tag.islower() for tag in tags)
     assert set(mapper.SCHEMA_VERSIONS) == set(tags)
 
 
