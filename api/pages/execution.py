@@ -56,6 +56,8 @@ async def one(request: Req) -> ASGIApp:
         # Of what failed, the error log is what people come for.
         panes=panes[::-1] if view.row.status in words.BAD and panes[1].written_bytes else panes,
         follow_from=".".join(str(pane.follows_from) for pane in panes),
+        target=_path(view.row.id),
+        back=_path(view.row.id),
         raw=f"{PATH}/{ids.to_text(ids.EXECUTION, view.row.id)}/logs?stream=",
         asking=_ASKING,
         key=secrets.token_hex(16),
@@ -140,7 +142,9 @@ async def ask(request: Req) -> ASGIApp:
         action=action,
         asking=_ASKING,
         key=secrets.token_hex(16),
-        shown=rendering.execution(view, wire.now()),
+        target=_path(view.row.id),
+        back=_path(view.row.id),
+        status_shown=view.row.status,
         name=job.job_name or words.ERASED,
     )
 
@@ -154,15 +158,19 @@ async def act(request: Req) -> ASGIApp:
     if action == "cancel":
         await canceled(ledger, seen_by.caller, execution_id)
         return rendered.redirect(_path(execution_id))
-    # Sent twice, the same form is one retry.
-    key = IdempotencyKey(
+    key = form_key(request, seen_by, fields)
+    made = await retried(ledger, seen_by.caller, execution_id, key)
+    location = (made.headers or {}).get("Location", "")
+    return rendered.redirect("/executions" + location.removeprefix(PATH))
+
+
+def form_key(request: Req, seen_by: Visitor, fields: dict[str, str]) -> IdempotencyKey:
+    """Return the key by which a form that is sent twice does what it does once."""
+    return IdempotencyKey(
         token_id=seen_by.caller.token_id,
         key=f"page: {fields.get('key', '')[:64]}",
         fingerprint=parameters.fingerprint(request, None),
     )
-    made = await retried(ledger, seen_by.caller, execution_id, key)
-    location = (made.headers or {}).get("Location", "")
-    return rendered.redirect("/executions" + location.removeprefix(PATH))
 
 
 def _action(request: Req) -> str:

@@ -40,6 +40,10 @@ class Shared:
         # Shielded: one who goes away must not take the answer from others who wait for it.
         return cast("_T", await asyncio.shield(making))
 
+    def forget(self) -> None:
+        """Make everything anew: who asks has just changed something, and wants to see it."""
+        self._kept.clear()
+
     def _drop_failed(self, key: Hashable, done: "asyncio.Future[Any]") -> None:
         failed = done.cancelled() or done.exception() is not None
         if failed and self._kept.get(key, (0.0, None))[1] is done:

@@ -7,7 +7,7 @@ import pytest
 from api import wire
 from api.ledger import Ledger
 from api.pages import directory, history, logs, shared
-from api.pages.shared import Changes
+from api.pages.shared import Changes, Shared
 from projections import runs
 from store import output
 from tests.support.ledgers import NOTHING, Desk, running_ledger
@@ -103,5 +103,5 @@ async def test_what_was_erased_is_said_and_not_shown_as_nothing(database: Databa
         assert "erased. 6 bytes had been kept" in stdout.erased
         assert (stdout.content, stderr.erased) == ("", "")
         assert history.line(view, wire.now()).job == "(erased)"
-        (job,) = await runs.seen_jobs(ledger.pool)
+        (job,) = await directory.everyone(Shared(), ledger)
         assert (job.name, directory.name_of(job)) == (None, job.job_id)

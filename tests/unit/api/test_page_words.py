@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from api.pages import charts, coloured, directory, door, logs, trail, words
 from api.pages.coloured import Coloured
+from api.pages.directory import Known
 from api.pages.shared import Shared
 from domain import ids
 from projections.queries import AuditEntry
-from projections.runs import Run, SeenJob
+from projections.runs import Run
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 
@@ -178,8 +179,7 @@ def test_a_timeline_stays_between_its_ends(starts: list[int], hours: int) -> Non
 
 def test_jobs_are_found_by_any_part_of_their_name() -> None:
     """In any case; and the one that is called exactly so, even if nobody knows it."""
-    jobs = [SeenJob("job_a", "Nightly Backup", None, None, UUID(int=1), "success")]
-    jobs.append(SeenJob("job_b", None, None, None, UUID(int=1), "success"))
+    jobs = [Known("job_a", "Nightly Backup", None), Known("job_b", None, None)]
     assert directory.matching(jobs, "BACK")[1:] == ("job_a",)
     assert directory.matching(jobs, "job_b")[1:] == ("job_b",)
     assert directory.matching(jobs, "new") == (ids.derived_job_id("new"),)
