@@ -192,9 +192,10 @@ class Bench:
             command = commands.Start(
                 command.at, command.by, command.command_id, candidate.execution_id, command.agent_id
             )
-        if reason := self._unreadable.get(stream_of(command)):
+        asked = stream_of(command)
+        if reason := self._unreadable.get(asked):
             raise errors.UnreadableStream(reason=reason)
-        decision = decide(self._states.get(stream_of(command)), command)
+        decision = decide(self._states.get(asked), command)
         after: dict[UUID, State | None] = {}
         for envelope in decision:
             stream = envelope.originator_id
