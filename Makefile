@@ -19,11 +19,11 @@ PIP = PIP_USER=0 "$(PYTHON)" -m pip --python $(BIN)/python --disable-pip-version
 
 .PHONY: help
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: .venv/run.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
-	@exec $(BIN)/cronledger serve --with-agent $(ARGS)
+	@exec $(BIN)/cronledger serve --with-agent --sign-in-link $(ARGS)
 
 .PHONY: test
 test: .venv/dev.stamp ## run the tests, without the long campaigns
@@ -63,6 +63,10 @@ bench: .venv/dev.stamp ## measure: beside the eventsourcing library, how soon wo
 	@$(BIN)/python -m bench.http
 	@$(BIN)/python -m bench.pickup
 	@$(BIN)/python -m bench.rebuild
+
+.PHONY: screenshots
+screenshots: .venv/dev.stamp ## take the pictures of the pages in docs/screenshots (needs Chromium)
+	@$(BIN)/python -m tests.screenshots
 
 .PHONY: agent-pyz
 agent-pyz: | $(BIN)/python ## build dist/cronledger-agent.pyz: agent and exec as one file for other machines

@@ -21,6 +21,8 @@ from api.feed import Tail
 from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
+from api.pages import door, handlers, rendered
+from api.pages.shared import Changes, Shared
 from api.presence import Presence
 from api.retention import Retention
 from api.routes import (
@@ -98,7 +100,7 @@ def create_ledger(
         lists=Lists(conninfo),
         configurations=kept,
         appender=appender,
-        authenticator=Authenticator(pool),
+        authenticator=Authenticator(pool, door.cookie_name(settings, ledger_id)),
         waiting=waiting,
         followers=Followers(pool, views, waiting),
         tail=Tail(pool, waiting),
@@ -148,10 +150,12 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
             app.state.metrics = metrics
             yield
 
+    rendered.prepare()
+    every = (*HANDLERS, *handlers.HANDLERS)
     return Litestar(
-        route_handlers=[*options.handlers(HANDLERS), *HANDLERS],
+        route_handlers=[*options.handlers(every), *every],
         lifespan=[lifespan],
-        state=State({"ledger": ledger}),
+        state=State({"ledger": ledger, "shared": Shared(), "changes": Changes(ledger)}),
         openapi_config=None,
         exception_handlers={Exception: problems.respond},
         logging_config=None,

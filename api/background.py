@@ -22,7 +22,7 @@ from domain import commands
 from domain.commands import Command
 from domain.errors import Refusal, UnreadableStream
 from domain.events import Ending, FailureReason
-from store import agents, changes, leases, output, tokens, witness
+from store import agents, changes, leases, output, sessions, tokens, witness
 from store.appender import Unavailable
 from store.leases import Overdue
 from store.work import Notice, Work
@@ -213,6 +213,8 @@ class Housekeeper:
         if self._round % 60 == 0:
             await leases.forget(self._ledger.pool)
             await agents.forget(self._ledger.pool)
+            async with self._ledger.pool.connection() as connection:
+                await sessions.forget(connection)
         self._round += 1
 
     async def remember_head(self) -> None:

@@ -261,6 +261,7 @@ def boolean(values: Mapping[str, list[str]], key: str) -> bool:
     return value == "true"
 
 
+REPEATABLE: Final = ("job_id", "status", "triggered_by")
 _LIST_PARAMETERS: Final = (
     *("job_id", "status", "triggered_by", "from", "to"),
     *("limit", "offset", "cursor", "as_of"),
@@ -269,7 +270,12 @@ _LIST_PARAMETERS: Final = (
 
 def list_query(request: Request[Any, Any, Any]) -> ListQuery:
     """Return what a list request asks for. Raises `Problem` 400."""
-    values = query(request, _LIST_PARAMETERS, repeatable=("job_id", "status", "triggered_by"))
+    values = query(request, _LIST_PARAMETERS, repeatable=REPEATABLE)
+    return listed(values, request.app.state.ledger.keys)
+
+
+def listed(values: Mapping[str, list[str]], keys: Keys) -> ListQuery:
+    """Return what the parameters of a list ask for. Raises `Problem` 400."""
     if "cursor" in values and "offset" in values:
         raise invalid("cursor", "cannot be given together with offset")
     chosen = Filter(
@@ -287,7 +293,6 @@ def list_query(request: Request[Any, Any, Any]) -> ListQuery:
     if offset and chosen.as_of is not None:
         raise invalid("offset", "cannot be given together with as_of; go on with cursor")
     if "cursor" in values:
-        keys: Keys = request.app.state.ledger.keys
         before = _read_cursor(keys, values["cursor"][0], chosen)
         chosen = msgspec.structs.replace(chosen, before=before)
     return ListQuery(chosen, limit, offset)

@@ -16,14 +16,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+import psycopg
 import uvicorn
 
 from api import bootstrap
 from api.app import create_app, create_ledger
 from api.bootstrap import Prepared
+from api.pages import sign_in
 from api.protocol import OneWriteProtocol
 from api.settings import Settings
 from projections import read_models
+from store import sessions
 from store.embedded import EmbeddedError, EmbeddedServer
 
 SERVER_FILE: Final = "server.json"
@@ -46,19 +49,37 @@ def serve(
     *,
     with_agent: bool,
     drain_seconds: int,
+    sign_in_link: bool,
 ) -> int:
-    """Serve a database that is ready, until a signal; return the exit code."""
+    """Serve a database that is ready, until a signal; return the exit code.
+
+    With `sign_in_link` a link that signs in a browser, once, is said to who started it.
+    """
     read_models.check(prepared.conninfo)
     if prepared.made_admin_token:
         path = settings.home / bootstrap.ADMIN_TOKEN
         _say(f"made an admin token in {path}; client commands on this machine find it")
     companions = _Companions(settings, postgres, with_agent=with_agent, drain_seconds=drain_seconds)
+    if sign_in_link:
+        companions.greeting = lambda url: _say_link(settings, prepared, url)
     server = _server(settings, prepared, companions)
     try:
         server.run()
     finally:
         companions.stop()
     return 0 if server.started else 1
+
+
+def _say_link(settings: Settings, prepared: Prepared, url: str) -> None:
+    """Say a link that signs in with this home's admin token; nothing if there is none."""
+    try:
+        token = (settings.home / bootstrap.ADMIN_TOKEN).read_text().strip()
+        path = sign_in.link(prepared.conninfo, token)
+    except (OSError, psycopg.Error):
+        return
+    if path is not None:
+        minutes = sessions.LINK_MINUTES
+        _say(f"open {url}{path} in a browser (good once, for {minutes} minutes)")
 
 
 def _server(settings: Settings, prepared: Prepared, companions: "_Companions") -> "Server":
@@ -156,6 +177,7 @@ class _Companions:
         self._threads: list[threading.Thread] = []
         self._agent: subprocess.Popen[bytes] | None = None
         self._file = settings.home / SERVER_FILE
+        self.greeting: Callable[[str], None] | None = None
 
     def start(self, url: str) -> None:
         """Begin, now that requests are answered at `url`."""
@@ -166,6 +188,8 @@ class _Companions:
         if self._with_agent:
             self._thread(lambda: self._keep_agent(url))
         print(f"ready {url}", flush=True)  # noqa: T201 - what starters of a server wait for
+        if (greeting := self.greeting) is not None:
+            self._thread(lambda: greeting(url))
 
     def stop(self) -> None:
         """End the agent first, while there is still a server that takes its reports.

@@ -7,10 +7,17 @@ from api import bootstrap
 from api.settings import Settings
 
 
-def serve(settings: Settings, *, with_agent: bool = False, drain_seconds: int = 0) -> int:
+def serve(
+    settings: Settings,
+    *,
+    with_agent: bool = False,
+    drain_seconds: int = 0,
+    sign_in_link: bool = False,
+) -> int:
     """Serve until SIGTERM or SIGINT, then finish what was accepted; return the exit code.
 
-    The local agent's commands may go on for `drain_seconds` before that.
+    The local agent's commands may go on for `drain_seconds` before that. With `sign_in_link` a link
+    that signs in a browser, once, is said to who started it.
     """
     # Half of a start is Python reading the HTTP framework, and nearly all of the rest is PostgreSQL
     # starting. Whoever needs what is being read waits for the thread that reads it.
@@ -22,5 +29,10 @@ def serve(settings: Settings, *, with_agent: bool = False, drain_seconds: int = 
         from api import server  # noqa: PLC0415 - see above
 
         return server.serve(
-            settings, prepared, postgres, with_agent=with_agent, drain_seconds=drain_seconds
+            settings,
+            prepared,
+            postgres,
+            with_agent=with_agent,
+            drain_seconds=drain_seconds,
+            sign_in_link=sign_in_link,
         )

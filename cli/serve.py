@@ -42,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="how long the local agent's commands may go on at a stop (default: %(default)s)",
     )
+    parser.add_argument(
+        "--sign-in-link",
+        action="store_true",
+        help="print a link that signs in a browser with the admin token, once",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,11 +67,16 @@ def run(args: argparse.Namespace) -> int:
     given = {
         name: value
         for name, value in vars(args).items()
-        if name not in {"home", "with_agent", "drain"} and value is not None
+        if name not in {"home", "with_agent", "drain", "sign_in_link"} and value is not None
     }
     try:
         settings = load(args.home or default_home(), **given)
-        return serve(settings, with_agent=args.with_agent, drain_seconds=args.drain)
+        return serve(
+            settings,
+            with_agent=args.with_agent,
+            drain_seconds=args.drain,
+            sign_in_link=args.sign_in_link,
+        )
     except (SettingsError, NotReady, WrongKey, HistoryLost, EmbeddedError, OSError) as error:
         print(f"cronledger: {error}", file=sys.stderr)
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:

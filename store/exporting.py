@@ -25,7 +25,7 @@ TABLES: Final[dict[str, int]] = {
 }
 # The others, which an import makes anew or does without.
 MADE_ANEW: Final = frozenset({"pending", "leases", "cancels"})
-LEFT_OUT: Final = frozenset({"idempotency", "agents", "tokens"})
+LEFT_OUT: Final = frozenset({"idempotency", "agents", "tokens", "sessions", "sign_in_links"})
 _EVENTS_AT_ONCE: Final = 1000
 _EVENTS: Final = """
 SELECT position, commit_number, occurred_at, recorded_at, stream_id, command_id, correlation_id,

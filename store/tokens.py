@@ -103,6 +103,12 @@ async def find(connection: AsyncConnection[Any], secret_digest: bytes) -> Token 
     return Token(row[0], row[1], tuple(row[2]), *row[3:]) if row else None
 
 
+async def names(connection: AsyncConnection[Any]) -> dict[UUID, str]:
+    """Return what every token is called, revoked ones too."""
+    cursor = await connection.execute("SELECT id, name FROM store.tokens")
+    return dict(await cursor.fetchall())
+
+
 async def used(connection: AsyncConnection[Any], last_used: dict[UUID, datetime]) -> None:
     """Note when tokens were last used."""
     await connection.execute(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from litestar import Request, get, post
 from litestar.types import ASGIApp
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from api import answers, parameters, past, rendering, validators, wire
 from api.answers import Answered
+from api.auth import Caller
 from api.ledger import Ledger, key_of, of
 from api.problems import not_found
 from api.shown_rows import ShownRows
@@ -19,7 +21,7 @@ from domain.execution import Execution
 from projections import executions
 from projections.queries import Texts, View
 from store import output
-from store.work import Answer, Done, Work
+from store.work import Answer, Done, IdempotencyKey, Work
 
 PATH: Final = "/v1/cron-executions"
 _ONE: Final = PATH + "/{execution_id:str}"
@@ -146,7 +148,14 @@ async def retry_execution(request: Req) -> ASGIApp:
     caller = await ledger.authenticator.require(request, "operate")
     parameters.query(request, ())
     await parameters.body(request, Nothing)
-    old_id = parameters.execution_id(request)
+    key = key_of(request, caller, "Idempotency-Key", None)
+    return await retried(ledger, caller, parameters.execution_id(request), key)
+
+
+async def retried(
+    ledger: Ledger, caller: Caller, old_id: UUID, key: IdempotencyKey | None
+) -> Answered:
+    """Retry an execution, and return the answer that shows the new one (or the kept answer)."""
     old = await ledger.view(old_id)
     command = commands.Retry(
         at=wire.now(),
@@ -159,7 +168,6 @@ async def retry_execution(request: Req) -> ASGIApp:
     def render(state: Execution) -> Answer:
         return created(View(executions.row(state, 0), Texts(configuration=old.texts.configuration)))
 
-    key = key_of(request, caller, "Idempotency-Key", None)
     work = Work(command, key=key, render=render, needed=old.row.configuration)
     done = await ledger.appender.submit(work)
     return await answer_created(ledger, done, render)
@@ -172,16 +180,18 @@ async def cancel_execution(request: Req) -> ASGIApp:
     caller = await ledger.authenticator.require(request, "operate")
     parameters.query(request, ())
     await parameters.body(request, Nothing)
-    command = commands.Cancel(
-        at=wire.now(),
-        by=caller.actor,
-        command_id=ledger.new_id(),
-        execution_id=parameters.execution_id(request),
-    )
-    await ledger.appender.submit(Work(command))
-    view = await ledger.view(command.execution_id)
+    view = await canceled(ledger, caller, parameters.execution_id(request))
     status = 202 if view.row.status == "running" else 200
     return answers.json(rendering.execution(view, wire.now()), status)
+
+
+async def canceled(ledger: Ledger, caller: Caller, execution_id: UUID) -> View:
+    """Ask for the end of an execution, and return it as it is then."""
+    command = commands.Cancel(
+        at=wire.now(), by=caller.actor, command_id=ledger.new_id(), execution_id=execution_id
+    )
+    await ledger.appender.submit(Work(command))
+    return await ledger.view(execution_id)
 
 
 HANDLERS: Final = (

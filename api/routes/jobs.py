@@ -32,7 +32,7 @@ from domain.names import is_name
 from projections import executions, job_queries, jobs, queries
 from projections.job_queries import JobFilter, JobView
 from projections.queries import Texts, View
-from store.work import Answer, Work
+from store.work import Answer, IdempotencyKey, Work
 
 PATH: Final = "/v1/cron-jobs"
 LIMIT_DEFAULT: Final = 20
@@ -96,7 +96,7 @@ async def get_job(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     parameters.query(request, ())
-    return _answered(ledger, await _view(ledger, _job_id(request)))
+    return _answered(ledger, await job_of(ledger, job_id_of(request)))
 
 
 @post(PATH)
@@ -149,7 +149,7 @@ async def change_job(request: Req) -> ASGIApp:
     asked = await parameters.body(request, ChangeJob)
     expected = _expected(request, asked.version)
     for attempt in range(1, _ATTEMPTS + 1):
-        view = await _view(ledger, _job_id(request))
+        view = await job_of(ledger, job_id_of(request))
         made = job_making.made(ledger, job_making.merged(ledger, view, asked))
         await _check_name(ledger, made)
         command = job_commands.ChangeJob(
@@ -168,7 +168,7 @@ async def change_job(request: Req) -> ASGIApp:
         except errors.JobChangedMeanwhile:
             if expected is not None or attempt == _ATTEMPTS:
                 raise
-    return _answered(ledger, await _view(ledger, _job_id(request)))
+    return _answered(ledger, await job_of(ledger, job_id_of(request)))
 
 
 @delete(_ONE, status_code=200)  # litestar lets a 204 return nothing; ours is one nevertheless
@@ -178,7 +178,7 @@ async def delete_job(request: Req) -> ASGIApp:
     caller = await ledger.authenticator.require(request, "jobs")
     parameters.query(request, ())
     command = job_commands.DeleteJob(
-        **_stamp(ledger, caller, _job_id(request)), expected_version=_expected(request)
+        **_stamp(ledger, caller, job_id_of(request)), expected_version=_expected(request)
     )
     await _submitted(ledger, request, Work(command))
     return answers.empty()
@@ -203,10 +203,20 @@ async def _switched(
     caller = await ledger.authenticator.require(request, "jobs")
     parameters.query(request, ())
     await parameters.body(request, Nothing)
-    stamp = _stamp(ledger, caller, _job_id(request))
-    command = kind(**stamp, expected_version=_expected(request))
-    await _submitted(ledger, request, Work(command))
-    return _answered(ledger, await _view(ledger, _job_id(request)))
+    work = switching(ledger, caller, job_id_of(request), kind, _expected(request))
+    await _submitted(ledger, request, work)
+    return _answered(ledger, await job_of(ledger, job_id_of(request)))
+
+
+def switching(
+    ledger: Ledger,
+    caller: Caller,
+    job_id: str,
+    kind: type[job_commands.PauseJob | job_commands.ResumeJob],
+    expected_version: int | None = None,
+) -> Work:
+    """Return the work that pauses or resumes a job."""
+    return Work(kind(**_stamp(ledger, caller, job_id), expected_version=expected_version))
 
 
 @post(_ONE + "/run")
@@ -217,8 +227,15 @@ async def run_job(request: Req) -> ASGIApp:
     parameters.query(request, ())
     await parameters.body(request, Nothing)
     key = key_of(request, caller, "Idempotency-Key", None)
+    return await run_now(ledger, caller, job_id_of(request), key)
+
+
+async def run_now(
+    ledger: Ledger, caller: Caller, job_id: str, key: IdempotencyKey | None
+) -> Answered:
+    """Run a job, and return the answer that shows the new execution (or the kept answer)."""
     for attempt in range(1, _ATTEMPTS + 1):
-        view = await _view(ledger, _job_id(request))
+        view = await job_of(ledger, job_id)
         texts = Texts(configuration=view.configuration)
         command = job_commands.RunJob(
             **_stamp(ledger, caller, view.row.job_id),
@@ -248,7 +265,7 @@ async def job_events(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     parameters.query(request, ())
-    entries = await queries.events(ledger.pool, ids.job_stream(_job_id(request)))
+    entries = await queries.events(ledger.pool, ids.job_stream(job_id_of(request)))
     if not entries:
         raise errors.JobNotFound
     return answers.json(JobAuditTrail([_event(entry) for entry in entries]))
@@ -277,7 +294,7 @@ def _event(entry: queries.AuditEntry) -> JobEvent:
     )
 
 
-def _job_id(request: Req) -> str:
+def job_id_of(request: Req) -> str:
     """Return the id in the path. What is no id is not there either: 404."""
     job_id: str = request.scope["path_params"]["job_id"]
     if not is_name(job_id):
@@ -285,7 +302,8 @@ def _job_id(request: Req) -> str:
     return job_id
 
 
-async def _view(ledger: Ledger, job_id: str) -> JobView:
+async def job_of(ledger: Ledger, job_id: str) -> JobView:
+    """Return one job. Raises `JobNotFound`."""
     view = await job_queries.one(ledger.pool, job_id)
     if view is None:
         raise errors.JobNotFound

@@ -48,7 +48,7 @@ async def schema() -> ASGIApp:
     return answers.json(openapi.document())
 
 
-@get(["/", "/docs"])
+@get("/docs")
 async def documentation() -> ASGIApp:
     """Return the description of this API for people."""
     return Answered(

@@ -1,0 +1,1 @@
+"""The pages: what ran, what failed, why, and run it again, in a browser."""

@@ -1,0 +1,127 @@
+"""The audit trail of one execution in words, with the state after each event. Pure."""
+
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from api.pages import words
+from domain import events, ids
+from domain.events import Ending, Envelope, Event
+from domain.execution import Execution, evolve
+from projections.queries import AuditEntry
+from store import mapper
+from store.mapper import UnreadableEvent
+
+_ACTORS: Final = {"operator": "a person or program", "agent": "the agent", "server": "the server"}
+
+
+class Step(Struct, frozen=True):
+    """One event: what happened, by whom, and the status that it left. None: nobody can tell."""
+
+    position: int
+    version: int
+    type: str
+    at: datetime
+    recorded_at: datetime
+    actor: str
+    actor_id: str
+    text: str
+    link: str
+    status: str | None
+
+
+def steps(entries: list[AuditEntry]) -> list[Step]:
+    """Return the events in order. After one that cannot be read no state can be told."""
+    state: Execution | None = None
+    readable = True
+    found = []
+    for entry in entries:
+        text, link = "This event cannot be read by this version of Cronledger.", ""
+        try:
+            event = mapper.decode(entry.type, entry.schema_version, entry.payload)
+        except UnreadableEvent:
+            readable = False
+        else:
+            state = evolve(state, _envelope(entry, event))
+            text, link = _said(event)
+        kind, _, actor_id = entry.actor.partition(":")
+        found.append(
+            Step(
+                position=entry.position,
+                version=entry.version,
+                type=entry.type,
+                at=entry.occurred_at,
+                recorded_at=entry.recorded_at,
+                actor=_ACTORS.get(kind, kind),
+                actor_id=actor_id,
+                text=text,
+                link=link,
+                status=state.status if readable and state is not None else None,
+            )
+        )
+    return found
+
+
+def _envelope(entry: AuditEntry, event: Event) -> Envelope:
+    return Envelope(
+        originator_id=entry.correlation_id,
+        originator_version=entry.version,
+        at=entry.occurred_at,
+        command_id=entry.command_id,
+        event=event,
+        actor=entry.actor,
+        correlation_id=entry.correlation_id,
+    )
+
+
+def _said(event: Event) -> tuple[str, str]:
+    """Return what an event says, and the id of the execution that it points to, if any."""
+    # What no case names is said by the name of its kind.
+    kind = str(event.__struct_config__.tag).rpartition(".")[2]
+    text, link = kind.replace("_", " ").capitalize(), ""
+    match event:
+        case events.Created(retry_of=original) if original is not None:
+            text, link = "Created as a retry of", ids.to_text(ids.EXECUTION, original)
+        case events.Retried():
+            text, link = "Retried as", ids.to_text(ids.EXECUTION, event.retried_as)
+        case events.Created():
+            text = f"Created ({event.triggered_by})"
+        case events.Started():
+            text = f"Started by the agent {event.agent_id}"
+        case events.TimedOut() | events.Canceled() | events.Lost() | events.NotStarted():
+            text = _ended_early(event)
+        case events.Completed():
+            text = _ended("Ended", event.ending)
+        case events.OutcomeReportedLate():
+            how = event.outcome.replace("_", " ")
+            text = _ended(f"Its agent reported late how it really ended: {how}", event.ending)
+        case events.CancelRequested():
+            text = "Somebody asked to cancel it"
+    return text, link
+
+
+def _ended_early(event: events.TimedOut | events.Canceled | events.Lost | events.NotStarted) -> str:
+    match event:
+        case events.NotStarted():
+            return "No agent took it before its start deadline"
+        case events.Lost():
+            return "Its agent was lost: no heartbeat came in time, and nobody saw the end"
+        case events.Canceled(ending=None):
+            return "Canceled before it began"
+        case events.Canceled():
+            text = "Canceled"
+        case events.TimedOut():
+            text = _ended("Ended because it took too long", event.ending)
+    return text if event.process_ended else f"{text}; nobody saw its process end"
+
+
+def _ended(what: str, ending: Ending) -> str:
+    parts = [what]
+    if ending.failure_reason not in (None, "exit_code"):
+        parts.append(words.why_failed(ending.failure_reason, ending.exit_code, ending.signal))
+    elif ending.exit_code is not None:
+        parts.append(f"exit code {ending.exit_code}")
+    if ending.duration_ms:
+        parts.append(f"after {words.duration(ending.duration_ms)}")
+    return ", ".join(parts)
