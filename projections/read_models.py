@@ -58,7 +58,11 @@ class Refold(Protocol):
         ...
 
     def rest(self) -> Iterable[TableRow]:
-        """Return the rows that could not be complete before the last execution was taken."""
+        """Return the rows that could not be complete before the last execution was taken.
+
+        They are those that the inline write would have left: a counter that came back to 0 is
+        either in both or in neither.
+        """
         ...
 
 
