@@ -22,7 +22,7 @@ from api.routes.executions import PATH
 
 _STATUSES: Final = ["pending", "running", "success", "failed", "timeout", "canceled"]
 _PLACE: Final = {"type": "string", "pattern": "^[0-9]{1,15}([.][0-9]{1,15})?$"}
-_TAG: Final = {"type": "string", "pattern": '^"[0-9a-f]+(-zstd|-gzip)?"$'}
+_TAG: Final = {"type": "string"}
 _FOLLOWING: Final = (
     " With `follow=true` the answer is a stream of server-sent events, from the beginning and on"
     " until the execution has ended. `output`: {stream, offset, base64}, the bytes as the command"
