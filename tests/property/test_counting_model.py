@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from domain.execution import Execution
+from domain.streams import State
 from projections.rebuild import rebuild
 from projections.verify import verify
 from store.changes import Change
@@ -54,7 +54,7 @@ class Counts:
         """Begin a pass."""
         return Counts()
 
-    def take(self, state: Execution, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - counts need none
+    def take(self, state: State, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - counts need none
         """Count, and give nothing yet."""
         self.counted[state.status] += 1
         return ()
