@@ -22,11 +22,13 @@ from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
 from api.routes import agents, creation, executions, jobs, logs, operations, overview
+from api.scheduler import Scheduler
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
 from projections.executions import InlineExecutions
 from projections.jobs import Jobs
+from projections.passed_times import PassedTimesTable
 from projections.views import Views
 from store import database
 from store.appender import Appender
@@ -52,7 +54,7 @@ def create_ledger(settings: Settings, conninfo: str, ledger_id: UUID, keys: Keys
     appender = Appender(
         conninfo,
         ledger_id,
-        [InlineExecutions(), Jobs()],
+        [InlineExecutions(), Jobs(), PassedTimesTable()],
         sender=secrets.token_hex(8),
         lapses=settings.lapses,
         on_commit=waiting.hear,
@@ -83,15 +85,18 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     sweeper = Sweeper(ledger)
     listener = Listener(ledger, conninfo, ledger.appender.sender)
     housekeeper = Housekeeper(ledger, witness_path)
+    scheduler = Scheduler(ledger)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
+    await scheduler.adopt()
     tasks = [
         asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
         asyncio.create_task(repeat("listener", listener.listen, 0.2)),
         asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
+        asyncio.create_task(repeat("schedule", scheduler.round, 0)),
     ]
     try:
-        yield Metrics(ledger, sweeper)
+        yield Metrics(ledger, sweeper, scheduler)
     finally:
         for task in tasks:
             task.cancel()

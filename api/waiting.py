@@ -21,6 +21,9 @@ class Waiting:
         self._cancels: Ears = defaultdict(set)
         self._outputs: Ears = defaultdict(set)
         self.stopping = False
+        # Set when the scheduler should look: a job was changed, or something ended that others wait for.
+        self.schedule = asyncio.Event()
+        self.is_holding = False
 
     @property
     def claims(self) -> int:
@@ -34,6 +37,7 @@ class Waiting:
 
     def wake_everyone(self) -> None:
         """Let everyone look again, as after a gap in the news."""
+        self.schedule.set()
         for place in self._claims:
             place.event.set()
         for ears in (self._cancels, self._outputs):
@@ -46,6 +50,8 @@ class Waiting:
         if notice.overflow:
             self.wake_everyone()
             return
+        if notice.jobs or (self.is_holding and notice.ended):
+            self.schedule.set()
         for pin in notice.pending:
             self.wake_claim(pin)
         for pin, labels in notice.labelled:

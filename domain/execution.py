@@ -21,6 +21,7 @@ from domain.events import (
     Event,
     FailureReason,
     Happened,
+    HeldReason,
     Observer,
     Outcome,
     TriggeredBy,
@@ -57,6 +58,7 @@ class Execution(Struct, frozen=True):
     labels: tuple[str, ...]
     start_deadline_seconds: int | None
     created_by: UUID
+    held: HeldReason | None = None
     agent_id: str | None = None
     fence: UUID | None = None
     started_at: datetime | None = None
@@ -104,6 +106,8 @@ def evolve(state: Execution | None, envelope: Happened) -> Execution | None:
             )
         case events.CancelRequested():
             return replace(state, version=version, cancel_requested_at=envelope.at)
+        case events.Released():
+            return replace(state, version=version, held=None)
         case events.Retried():
             return replace(state, version=version, retried_as=event.retried_as)
         case events.OutcomeReportedLate():
@@ -138,6 +142,7 @@ def _created(envelope: Happened, event: events.Created) -> Execution:
         labels=event.labels,
         start_deadline_seconds=event.start_deadline_seconds,
         created_by=envelope.command_id,
+        held=event.held,
     )
 
 
@@ -272,7 +277,7 @@ def _created_alike(state: Execution, created: events.Created, claim_agent_id: st
 
 
 def _start(state: Execution, command: commands.Start) -> Decision:
-    if state.status != "pending":
+    if state.status != "pending" or state.held is not None:
         raise errors.NotStartable(status=state.status)
     return (_next(state, command, events.Started(agent_id=command.agent_id)),)
 

@@ -34,6 +34,7 @@ _STATEMENTS: Final = {
     b"lock": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
     **reading.STATEMENTS,
     b"write": sql.named("write_batch"),
+    b"schedule": sql.named("write_schedules"),
     b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
     b"rollback": "ROLLBACK",
@@ -209,7 +210,7 @@ class Appender:
                 # The database writes this part while we judge the next one.
                 more = first + _PART < len(works)
                 trips.send(b"write", write.parameters(), now=more)
-        if written:
+        if written or bench.rooms.write:
             await self._finish(trips, bench, read)
         else:
             async with asyncio.timeout(_TRIP_SECONDS):
@@ -224,6 +225,8 @@ class Appender:
 
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
         changes = bench.changes
+        if bench.rooms.write:
+            trips.send(b"schedule", bench.rooms.write.parameters())
         for name, projection in self._projections.items():
             trips.send(name, projection.parameters(changes, bench.head.position))
         notice = msgspec.json.encode(bench.notice)

@@ -7,6 +7,7 @@ command, never the batch.
 
 from collections import deque
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -14,13 +15,16 @@ import msgspec
 from msgspec import Struct, field
 
 from domain import commands, errors, events
+from domain.due_commands import Release, Settle
 from domain.events import Envelope
 from domain.execution import Decision, Execution
 from domain.job import CronJob
-from domain.streams import State, decide, evolve, stream_of, subject_of
+from domain.job_commands import RunJob
+from domain.streams import AnyCommand, State, decide, evolve, stream_of, subject_of
 from store import chain, mapper
 from store.chain import NewEvent
 from store.reading import BatchRead, Candidate
+from store.rooms import Rooms, start_seconds
 from store.states import known_histories
 from store.work import (
     Answer,
@@ -108,6 +112,7 @@ class Bench:
         for candidate in read.candidates:  # those of one pin and set of labels in order of id
             of_pin = self._candidates.setdefault(candidate.pinned_agent_id, {})
             of_pin.setdefault(frozenset(candidate.labels or ()), deque()).append(candidate)
+        self.rooms = Rooms(dict(read.settled), read.activity, read.now)
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
         self._states_before: dict[UUID, State | None] = {}
@@ -135,7 +140,7 @@ class Bench:
         )
         write.configurations = list(self._configurations.values())
         for state in self._queued.values():
-            write.queued.append(_queued(state))
+            write.queued.append(_queued(state, self._now))
             if state.labels:
                 self.notice.labelled.append((state.pinned_agent_id, state.labels))
             else:
@@ -194,7 +199,7 @@ class Bench:
             )
         if reason := self._unreadable.get(stream_of(command)):
             raise errors.UnreadableStream(reason=reason)
-        decision = decide(self._states.get(stream_of(command)), command)
+        decision = self._decided(command)
         after: dict[UUID, State | None] = {}
         for envelope in decision:
             stream = envelope.originator_id
@@ -204,7 +209,20 @@ class Bench:
         answer = work.render(state) if work.key and work.render and state else None
         return _Judged(decision, after, state, answer)
 
+    def _decided(self, command: AnyCommand) -> Decision:
+        if isinstance(command, (Settle, Release)):
+            return self.rooms.decide(command, self._states, self._unreadable)
+        state = self._states.get(stream_of(command))
+        decision = decide(state, command)
+        if isinstance(command, RunJob):
+            return tuple(self.rooms.held(state, one) for one in decision)
+        return decision
+
     def _carried_out(self, work: Work, judged: "_Judged") -> Done:
+        for stream, after in judged.after.items():
+            self.rooms.changed(self._states.get(stream), after)
+            self.notice.jobs |= isinstance(after, CronJob)
+        self.rooms.carried_out(work.command)
         for stream in judged.after:
             self._states_before.setdefault(stream, self._states.get(stream))
         self._states.update(judged.after)
@@ -251,8 +269,11 @@ class Bench:
         """Note what else changes with an event: queue, lease, deadlines, bodies, whom to wake."""
         stream = envelope.originator_id
         match envelope.event:
-            case events.Created():
+            case events.Released():
                 self._queued[stream] = state
+            case events.Created():
+                if state.held is None:
+                    self._queued[stream] = state
                 if work.expected:
                     self._write.expected.append({"job_id": state.job_id, "since": stream})
             case events.Started(agent_id=agent_id):
@@ -277,7 +298,7 @@ class Bench:
             case events.Retried():
                 pass
             case _:
-                if state.started_at is None:
+                if state.started_at is None and state.held is None:
                     self._unqueue(stream)
                 self.notice.ended.append(stream)
                 if work.message is not None:
@@ -301,14 +322,14 @@ class Bench:
 def _done(state: State | None, *, changed: bool = False, replayed: Answer | None = None) -> Done:
     if isinstance(state, CronJob):
         return Done(None, changed, replayed, state)
-    return Done(state, changed, replayed)
+    return Done(state if isinstance(state, Execution) else None, changed, replayed)
 
 
 def _lowest(waiting: deque[Candidate]) -> UUID:
     return waiting[0].execution_id
 
 
-def _queued(state: Execution) -> dict[str, Any]:
+def _queued(state: Execution, now: datetime) -> dict[str, Any]:
     """Return a row of the pending queue; what most executions do not have is left out."""
     row: dict[str, Any] = {
         "execution_id": state.id,
@@ -318,7 +339,7 @@ def _queued(state: Execution) -> dict[str, Any]:
     if state.labels:
         row["labels"] = state.labels
     if state.start_deadline_seconds is not None:
-        row["start_seconds"] = state.start_deadline_seconds
+        row["start_seconds"] = start_seconds(state, now)
     return row
 
 

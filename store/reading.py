@@ -1,7 +1,7 @@
 """What a batch must know, read under the append lock: few round trips, and only what it needs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -10,16 +10,27 @@ import msgspec
 from msgspec import Struct
 from psycopg import pq
 
-from domain.streams import State, stream_of
+from domain.due_commands import Settle
+from domain.streams import State, streams_of
 from store import sql
 from store.chain import Head
+from store.rooms import Activity, crowded
 from store.roundtrip import RoundTrips, array
 from store.states import KnownEvent, States
 from store.work import ClaimNext, KeptAnswer, Work
 
 STATEMENTS: Final = {
     name.encode(): sql.named(f"read_{name}")
-    for name in ("head", "streams", "news", "answers", "candidates", "labelled")
+    for name in (
+        "head",
+        "streams",
+        "news",
+        "answers",
+        "candidates",
+        "labelled",
+        "schedules",
+        "activity",
+    )
 }
 # More candidates than claims, for those that turn out not to be claimable.
 _SPARE: Final = 8
@@ -44,6 +55,8 @@ class BatchRead(Struct, frozen=True):
     answers: Sequence[KeptAnswer] = ()
     candidates: Sequence[Candidate] = ()
     known: Sequence[State] = ()
+    settled: Sequence[tuple[UUID, datetime]] = ()
+    activity: Sequence[Activity] = ()
 
 
 class OtherHistory(Exception):
@@ -59,7 +72,9 @@ async def read(
     about stands in them, so that mostly a look at the head is enough. Raises `OtherHistory` if the
     log is shorter than it was, or another.
     """
-    streams = {stream for work in works if (stream := _stream(work)) is not None}
+    streams = {stream for work in works for stream in _streams(work)}
+    settles = {w.command.stream_id for w in works if isinstance(w.command, Settle)}
+    crowds = {job for work in works if (job := crowded(work.command)) is not None}
     unknown = {stream for stream in streams if states.get(stream) is None}
     keys = [{"token_id": w.key.token_id, "key": w.key.key} for w in works if w.key is not None]
     claims = [w.command for w in works if isinstance(w.command, ClaimNext)]
@@ -76,22 +91,29 @@ async def read(
         trips.send(b"candidates", _places(agents), result_format=pq.Format.BINARY)
     if with_labels:
         trips.send(b"labelled", _labels(with_labels), result_format=pq.Format.BINARY)
+    if settles:
+        trips.send(b"schedules", (array(settles),), result_format=pq.Format.BINARY)
+    if crowds:
+        trips.send(b"activity", (array(crowds),), result_format=pq.Format.BINARY)
     _, _, found, *rest = await trips.answers()
     ((now, head),) = trips.rows(found, _clock_and_head)
     events = trips.rows(rest.pop(0), KnownEvent) if unknown else []
     answers = trips.rows(rest.pop(0), KeptAnswer) if keys else []
     candidates = trips.rows(rest.pop(0), Candidate) if agents else []
     candidates += trips.rows(rest.pop(0), Candidate) if with_labels else []
+    settled = trips.rows(rest.pop(0), lambda *row: row) if settles else []
+    activity = trips.rows(rest.pop(0), Activity) if crowds else []
     if seen is not None and seen.position > 0:
         await _follow(trips, states, seen, head)
     streams |= {candidate.execution_id for candidate in candidates}
+    streams |= {execution_id for one in activity for execution_id in one.ids or ()}
     missing = {stream for stream in streams - unknown if states.get(stream) is None}
     if missing:
         trips.send(b"streams", (array(missing),), result_format=pq.Format.BINARY)
         (found,) = await trips.answers()
         events += trips.rows(found, KnownEvent)
     known = [state for stream in streams if (state := states.get(stream)) is not None]
-    return BatchRead(now, head, events, answers, candidates, known)
+    return BatchRead(now, head, events, answers, candidates, known, settled, activity)
 
 
 async def _follow(trips: RoundTrips, states: States, seen: Head, head: Head | None) -> None:
@@ -118,9 +140,9 @@ async def _follow(trips: RoundTrips, states: States, seen: Head, head: Head | No
         states.follow(KnownEvent(*row) for _, row in news)
 
 
-def _stream(work: Work) -> UUID | None:
-    """Return the stream whose history decides about `work`, None if there is none yet."""
-    return None if isinstance(work.command, ClaimNext) or work.fresh else stream_of(work.command)
+def _streams(work: Work) -> Iterable[UUID]:
+    """Return the streams whose histories decide about `work`, none if there is none yet."""
+    return () if isinstance(work.command, ClaimNext) or work.fresh else streams_of(work.command)
 
 
 def _clock_and_head(

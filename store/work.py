@@ -7,10 +7,9 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from domain.commands import Command
 from domain.execution import Execution
 from domain.job import CronJob
-from domain.job_commands import JobCommand
+from domain.streams import AnyCommand
 
 
 class Lapses(Struct, frozen=True):
@@ -88,7 +87,7 @@ class Work(Struct, frozen=True):
     `definition` is a job's other body.
     """
 
-    command: Command | JobCommand | ClaimNext
+    command: AnyCommand | ClaimNext
     fresh: bool = False
     configuration: Configuration | None = None
     definition: Configuration | None = None
@@ -115,7 +114,7 @@ class Notice(Struct, omit_defaults=True):
     """What other servers are told of a commit.
 
     `pending` lists the pins of new work that asks for no labels, `labelled` pins and labels of the
-    rest.
+    rest. `jobs` says that a job was changed.
     """
 
     sender: str
@@ -124,4 +123,5 @@ class Notice(Struct, omit_defaults=True):
     labelled: list[tuple[str | None, tuple[str, ...]]] = field(default_factory=list)
     cancel_requested: list[UUID] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)
+    jobs: bool = False
     overflow: bool = False

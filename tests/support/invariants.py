@@ -19,7 +19,7 @@ from domain.events import Envelope
 from domain.execution import fold
 from projections.executions import row as product_row
 from store import mapper
-from tests.support import job_invariants, naive, naive_jobs
+from tests.support import due_invariants, job_invariants, naive, naive_jobs
 
 _SHOWN_MAX: Final = 50
 _PREVIEW_BYTES: Final = 4096
@@ -191,7 +191,7 @@ def _read_model(seen: Snapshot) -> Iterator[str]:
     yield from _compare("the product's own fold", folded, found)
     head = len(seen.log) and seen.log[-1]["position"]
     at = seen.rows("SELECT name, version, position FROM read.projections ORDER BY name")
-    names = ("executions", "jobs")
+    names = ("executions", "jobs", "passed_times")
     if at != [{"name": name, "version": 1, "position": head} for name in names]:
         yield f"the projection stands at {at}, the head at {head}"
 
@@ -229,7 +229,7 @@ def _queue(seen: Snapshot) -> Iterator[str]:
             row["start_deadline_seconds"] is not None,
         )
         for one, row in seen.expected.items()
-        if row["status"] == "pending"
+        if row["status"] == "pending" and row["held"] is None
     }
     found = {
         row["execution_id"]: (
@@ -394,4 +394,5 @@ _LOOKS: Final = (
     _bodies,
     _outputs,
     *job_invariants.LOOKS,
+    *due_invariants.LOOKS,
 )
