@@ -38,7 +38,8 @@ Verdict: TypeAlias = Due | Missed
 class Settle(AboutJob, frozen=True):
     """Say of each due time after `settled_before`, up to `settled_until`, what becomes of it.
 
-    It holds for the job at `expected_version`, if nobody has settled these times meanwhile.
+    It holds for the job at `expected_version`, if nobody has settled these times meanwhile. If the
+    job `is_limited`, it matters what else is active.
     `look_at` is when the next time comes, None if none does.
     """
 
@@ -46,6 +47,7 @@ class Settle(AboutJob, frozen=True):
     settled_before: datetime
     settled_until: datetime
     look_at: datetime | None
+    is_limited: bool = False
     verdicts: tuple[Verdict, ...] = ()
 
 

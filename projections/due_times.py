@@ -65,6 +65,7 @@ def settlement(
         settled_before=settled_until,
         settled_until=settled_until if last is None else last.last_due_at or last.due_at,
         look_at=look_at,
+        is_limited=due.is_limited(current.plan),
         verdicts=due.verdicts(times, current, now),
     )
 

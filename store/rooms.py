@@ -61,10 +61,8 @@ def crowded(command: object) -> UUID | None:
         case Release() | RunJob():
             return command.stream_id
         case Settle():
-            limited = (
-                isinstance(one, Due) and due.is_limited(one.job.plan) for one in command.verdicts
-            )
-            return command.stream_id if any(limited) else None
+            is_due = any(isinstance(one, Due) for one in command.verdicts)
+            return command.stream_id if command.is_limited and is_due else None
         case _:
             return None
 

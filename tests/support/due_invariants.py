@@ -1,7 +1,7 @@
 """What must hold of due times in a ledger: looks for invariants.py."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from tests.support.job_invariants import Seen
 Fact = tuple[datetime, datetime, UUID]
 
 
-def facts(log: list[naive.Event]) -> dict[str, list[Fact]]:
+def facts(log: Sequence[naive.Event]) -> dict[str, list[Fact]]:
     """What the ledger says of each job's due times, in order of time."""
     found: defaultdict[str, list[Fact]] = defaultdict(list)
     for event in log:

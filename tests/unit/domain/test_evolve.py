@@ -107,7 +107,9 @@ def test_each_event_has_a_name_of_its_own() -> None:
     tags = [str(kind.__struct_config__.tag) for kind in get_args(Event)]
 
     assert len(set(tags)) == len(tags)
-    assert all(tag.startswith(("execution.", "job.")) and tag.islower() for tag in tags)
+    assert all(
+        tag.startswith(("execution.", "job.", "schedule.")) and tag.islower() for tag in tags
+    )
     assert set(mapper.SCHEMA_VERSIONS) == set(tags)
 
 
