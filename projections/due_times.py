@@ -155,11 +155,7 @@ def _last(
     """Return the last `count` times up to `until`, and two after it."""
     window, found = _WINDOW, list[datetime]()
     while len(found) < count and (not found or until - window > start):
-        found = list(
-            itertools.takewhile(
-                lambda at: at <= until, _after(cron, time_zone, max(start, until - window))
-            )
-        )
+        found = between(cron, time_zone, max(start, until - window), until)
         window *= 2
     return [*found[-count:], *_first(cron, time_zone, until)]
 
@@ -181,3 +177,8 @@ def _after(cron: str, time_zone: str, start: datetime) -> Iterator[datetime]:
         if at > last:
             last = at
             yield at
+
+
+def between(cron: str, time_zone: str, after: datetime, until: datetime) -> list[datetime]:
+    """Return all due times after `after` up to `until`, in UTC."""
+    return list(itertools.takewhile(lambda at: at <= until, _after(cron, time_zone, after)))

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from domain import errors, events
+from domain.execution import Execution
 from store import mapper, upcast
 from store.batch import Bench
 from store.mapper import UnreadableEvent
@@ -144,5 +145,5 @@ def test_unreadable_streams_do_not_touch_the_others() -> None:
 
     assert set(unreadable) == {ONE}
     state = states[other]
-    assert state is not None
+    assert isinstance(state, Execution)
     assert (state.status, state.version) == ("running", 2)
