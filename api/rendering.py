@@ -126,6 +126,7 @@ def _common(view: View, now: datetime) -> dict[str, Any]:
         "late_outcome": late,
         "labels": row.labels or [],
         "start_deadline_seconds": row.start_deadline_seconds,
+        "held": row.held,
         "masked": row.masked,
     }
 

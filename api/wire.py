@@ -138,6 +138,10 @@ class Execution(Struct):
     late_outcome: LateOutcome | None
     labels: list[str]
     start_deadline_seconds: int | None
+    held: Annotated[
+        HeldReason | None,
+        Meta(description="Why no agent may take it yet: others have to end first"),
+    ]
     masked: Annotated[
         bool, Meta(description="Whether the agent hid secrets in the output before it sent it")
     ]

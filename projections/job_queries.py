@@ -40,7 +40,7 @@ class JobView(Struct, frozen=True):
 
 
 class JobFilter(Struct, frozen=True):
-    """Which jobs; `name` is a part of it, in any case of letters."""
+    """Which jobs; `name` is a part of it, in any case of (ASCII) letters."""
 
     tag: str | None = None
     is_enabled: bool | None = None

@@ -197,9 +197,10 @@ class Bench:
             command = commands.Start(
                 command.at, command.by, command.command_id, candidate.execution_id, command.agent_id
             )
-        if reason := self._unreadable.get(stream_of(command)):
+        asked = stream_of(command)
+        if reason := self._unreadable.get(asked):
             raise errors.UnreadableStream(reason=reason)
-        decision = self._decided(command)
+        decision = self._decided(command, asked)
         after: dict[UUID, State | None] = {}
         for envelope in decision:
             stream = envelope.originator_id
@@ -209,10 +210,10 @@ class Bench:
         answer = work.render(state) if work.key and work.render and state else None
         return _Judged(decision, after, state, answer)
 
-    def _decided(self, command: AnyCommand) -> Decision:
+    def _decided(self, command: AnyCommand, asked: UUID) -> Decision:
         if isinstance(command, (Settle, Release)):
             return self.rooms.decide(command, self._states, self._unreadable)
-        state = self._states.get(stream_of(command))
+        state = self._states.get(asked)
         decision = decide(state, command)
         if isinstance(command, RunJob):
             return tuple(self.rooms.held(state, one) for one in decision)

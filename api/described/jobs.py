@@ -35,7 +35,12 @@ OPERATIONS: Final = (
             parameter("tag", "query", _TEXT, "Jobs with this tag"),
             parameter("is_enabled", "query", {"type": "boolean"}, "Enabled ones, or paused ones"),
             parameter("agent_id", "query", _TEXT, "Jobs that only this agent may run"),
-            parameter("q", "query", _TEXT, "Jobs with this text in their name"),
+            parameter(
+                "q",
+                "query",
+                _TEXT,
+                "Jobs with this text in their name, in any case of ASCII letters",
+            ),
             parameter(
                 "limit",
                 "query",

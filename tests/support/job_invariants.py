@@ -37,7 +37,11 @@ def _read_model(seen: Seen) -> Iterator[str]:
     folded = {}
     for stream_id in expected:
         stream = [event for event in log if event["stream_id"] == stream_id]
-        state = fold([_envelope(event) for event in stream])
+        try:
+            state = fold([_envelope(event) for event in stream])
+        except mapper.UnreadableEvent as error:
+            yield f"job {stream_id}: {error}"
+            continue
         if state is not None:
             folded[stream_id] = msgspec.structs.asdict(product_row(state, stream[-1]["position"]))
     yield from _compare("the product's own fold", folded, found)
