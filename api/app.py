@@ -21,7 +21,7 @@ from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
-from api.routes import agents, creation, executions, jobs, logs, operations, overview
+from api.routes import agents, creation, executions, jobs, logs, operations, overview, schedule
 from api.scheduler import Scheduler
 from api.settings import Settings
 from api.waiting import Waiting
@@ -42,6 +42,7 @@ HANDLERS: Final = (
     *agents.HANDLERS,
     *logs.HANDLERS,
     *jobs.HANDLERS,
+    *schedule.HANDLERS,
     *operations.HANDLERS,
 )
 

@@ -6,12 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, executions, jobs, operations
+from api.described import agents, executions, jobs, operations, schedule
 from api.described.operation import Operation
 
 OPERATIONS: Final = (
     *executions.OPERATIONS,
     *jobs.OPERATIONS,
+    *schedule.OPERATIONS,
     *agents.OPERATIONS,
     *operations.OPERATIONS,
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from domain.events import Outcome, TriggeredBy
+from domain.events import HeldReason, Outcome, TriggeredBy
 from domain.execution import Status
 from domain.names import NAME_PATTERN
 

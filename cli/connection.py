@@ -15,6 +15,7 @@ UNREACHABLE_EXIT = 3
 NOT_AUTHORISED_EXIT = 4
 _NOT_AUTHORISED = frozenset({401, 403})
 EXECUTIONS = "/v1/cron-executions"
+JOBS = "/v1/cron-jobs"
 
 
 class NoTokenError(Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ async def test_a_server_sleeps_until_the_next_time(table: Timetable) -> None:
     ],
 )
 async def test_times_missed_in_a_downtime_follow_the_policy(
-    table: Timetable, plan: dict[str, object], made: list[datetime], passed: list[object]
+    table: Timetable, plan: dict[str, Any], made: list[datetime], passed: list[object]
 ) -> None:
     """Given no server ran for five hours, what is not made up for is recorded as missed."""
     await table.define("j", "0 * * * *", **plan)
@@ -96,7 +97,7 @@ async def test_a_time_on_time_makes_up_for_those_before(table: Timetable) -> Non
 
 
 async def test_a_long_gap_is_one_fact(table: Timetable) -> None:
-    """Months of a minutely job: the last time is made up for, the others are one event, uncounted."""
+    """Months of a minutely job: the last time is made up for, the others are one event."""
     await table.define("j", "* * * * *")
     await table.tick()
     await table.tick(days=200, minutes=-1, seconds=90)
@@ -234,7 +235,7 @@ async def test_overlap_cancel_running_makes_room(table: Timetable) -> None:
 
 async def test_a_limit_holds_runs_of_all_jobs_with_a_tag(table: Timetable) -> None:
     """Two of them at once and no more, by schedule or by hand, whichever job they are of."""
-    limits = {"tags": ("db",), "max_concurrent_per_tag": {"db": 2}}
+    limits: dict[str, Any] = {"tags": ("db",), "max_concurrent_per_tag": {"db": 2}}
     for job in ("a", "b", "c"):
         await table.define(job, "0 * * * *", **limits)
     await table.tick(hours=1)

@@ -11,12 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from api import wire
+from api.ledger import Ledger
 from domain import ids
 from domain.job import CronJob
 from domain.streams import evolve
 from projections import due_times
 from store import schedules
 from tests.support import due_invariants, invariants
+from tests.support.calls import eventually
+from tests.support.ledgers import running_ledger
 from tests.support.naive_times import NaiveCron
 from tests.support.postgres import Database, Postgres
 from tests.support.timekeeping import Clock, TimeServer, Timetable
@@ -240,3 +244,25 @@ def _check_facts(times: list[datetime], facts: list[due_invariants.Fact], now: d
         assert len(found) == 1 or (not found and now - at <= timedelta(hours=2))
     ends = {end for first, last, _ in facts for end in (first, last)}
     assert ends <= set(times)
+
+
+async def test_running_servers_make_what_is_due_once(database: Database) -> None:
+    """Two whole servers on one database, told of a job that is due already, act at once."""
+    async with running_ledger(database) as one, running_ledger(database) as other:
+        table = Timetable(_at_the_desk_of(other), database)
+        # given a minutely job that was made a minute ago, so that it has been due since
+        await table.define("j", "* * * * *")
+        # then
+        await asyncio.to_thread(eventually, lambda: table.executions("j"), "what was due")
+        times = table.made("j")
+        assert len(set(times)) == len(times)
+        assert not table.passed("j")
+        assert sum(s.appender.counters.events for s in (one, other)) >= 2
+    invariants.check(database.owner)
+
+
+def _at_the_desk_of(ledger: Ledger) -> TimeServer:
+    server = TimeServer.__new__(TimeServer)
+    server.ledger = ledger
+    server.clock = Clock(wire.now() - timedelta(seconds=59))
+    return server

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +35,7 @@ def facts(log: Sequence[naive.Event]) -> dict[str, list[Fact]]:
 def _once(seen: Seen) -> Iterator[str]:
     settled = {row["id"]: row for row in seen.rows("SELECT * FROM store.schedules")}
     for job_id, of_job in facts(seen.log).items():
-        for one, other in zip(of_job, of_job[1:], strict=False):
+        for one, other in pairwise(of_job):
             if other[0] <= one[1]:
                 yield f"job {job_id}: the time {other[0]} has two facts: {one[2]} and {other[2]}"
         row = settled.get(naive_jobs.stream_of(job_id))

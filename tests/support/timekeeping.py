@@ -192,7 +192,7 @@ class Timetable:
             " WHERE job_id = %s ORDER BY first_due_at",
             job_id,
         )
-        return [tuple(row.values()) for row in rows]  # type: ignore[misc]  # as selected
+        return [tuple(row.values()) for row in rows]
 
     def rows(self, statement: str, *parameters: object) -> list[dict[str, Any]]:
         """What a query returns."""
