@@ -58,10 +58,11 @@ soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under lo
 	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev.stamp ## measure: beside the eventsourcing library's Application, and how soon work is picked up
+bench: .venv/dev.stamp ## measure: beside the eventsourcing library's Application, how soon work is picked up, how late jobs are started
 	@$(BIN)/python -m bench.append
 	@$(BIN)/python -m bench.http
 	@$(BIN)/python -m bench.pickup
+	@$(BIN)/python -m bench.schedule
 
 .PHONY: agent-pyz
 agent-pyz: | $(BIN)/python ## build dist/cronledger-agent.pyz: agent and exec as one file for other machines

@@ -21,7 +21,7 @@ class Waiting:
         self._cancels: Ears = defaultdict(set)
         self._outputs: Ears = defaultdict(set)
         self.stopping = False
-        # Set when the scheduler should look: a job was changed, or something ended that others wait for.
+        # Set when the scheduler should look: a job was changed, or what others wait for has ended.
         self.schedule = asyncio.Event()
         self.is_holding = False
 

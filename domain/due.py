@@ -7,7 +7,7 @@ under the lock, where it is known what else is active. Pure.
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 from uuid import UUID
 
 from msgspec import Struct, field

@@ -64,8 +64,8 @@ class Ending(Struct, frozen=True, omit_defaults=True):
 class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.created"):
     """An execution was asked for and waits for an agent, one that has all of its `labels`.
 
-    After `start_deadline_seconds` it waits no longer. While it is `held` no agent may take it: other
-    executions have to end first.
+    After `start_deadline_seconds` it waits no longer. While it is `held` no agent may take it:
+    other executions have to end first.
     """
 
     job_id: str
