@@ -14,8 +14,9 @@ CREATE TABLE store.schedules (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX schedules_by_time ON store.schedules (look_at) WHERE look_at IS NOT NULL;
 
+-- Of jobs that were defined when nothing was scheduled yet no time was missed.
 INSERT INTO store.schedules (id, settled_until, look_at)
-SELECT id, due_since, '-infinity' FROM read.jobs_1;
+SELECT id, greatest(due_since, clock_timestamp()), '-infinity' FROM read.jobs_1;
 
 -- Pending executions that no agent may take yet, because others have to end first; `id` is the job.
 -- One that is released moves to store.pending.

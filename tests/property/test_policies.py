@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from domain.errors import ExecutionExists, ExecutionNotFound
+from projections import passed_times
+from store import configurations
 from tests.support import invariants
 from tests.support.postgres import Database
 from tests.support.timekeeping import START, Clock, Timetable, time_server
@@ -191,6 +193,44 @@ async def test_overlap_skip_is_a_fact(table: Timetable) -> None:
     await table.end(running.id)
     await table.tick(hours=1)
     assert table.made("j") == [at(1), at(3)]
+
+
+async def test_why_nothing_ran_is_listed_newest_first(table: Timetable) -> None:
+    """Page by page, of one job or of all, with the job's name."""
+    await table.define("j", "0 * * * *", overlap_policy="skip")
+    await table.define("other", "30 1 * * *", missed_policy="skip")
+    for _ in range(4):
+        await table.tick(hours=1)
+    pool = table.server.ledger.pool
+    # when
+    of_one = await passed_times.listed(pool, "j", before=None, limit=2)
+    rest = await passed_times.listed(pool, "j", before=of_one[-1].row.position, limit=9)
+    of_all = await passed_times.listed(pool, None, before=None, limit=9)
+    # then
+    assert [one.row.first_due_at for one in (*of_one, *rest)] == [at(4), at(3), at(2)]
+    assert {(one.row.job_id, one.row.kind) for one in of_all} == {
+        ("j", "skipped"),
+        ("other", "missed"),
+    }
+    assert configurations.shown(of_all[0].configuration).job_name == "j"
+
+
+async def test_what_nobody_noted_is_taken_on_at_start(table: Timetable) -> None:
+    """As after an import: what has its fact is not acted on again, what comes next is."""
+    await table.define("j", "0 * * * *", overlap_policy="skip")
+    await table.define("fresh", "0 * * * *")
+    for _ in range(2):
+        await table.tick(hours=1)
+    made, passed = table.made("j"), table.passed("j")
+    with table.database.as_owner() as owner:
+        owner.execute("DELETE FROM store.schedules")
+    # when
+    await table.server.scheduler.adopt()
+    await table.tick()
+    # then
+    assert (table.made("j"), table.passed("j")) == (made, passed)
+    await table.tick(hours=1)
+    assert table.made("fresh")[-1] == at(3)
 
 
 async def test_overlap_queue_waits_and_is_released_in_order(table: Timetable) -> None:
