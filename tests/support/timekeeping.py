@@ -116,6 +116,7 @@ class Timetable:
         self.server = server
         self.database = database
         self.desk = Desk(server.ledger)
+        self._defined: set[str] = set()
 
     async def define(
         self, job_id: str, cron: str | None, timezone: str = "UTC", **plan: Any
@@ -133,10 +134,11 @@ class Timetable:
         }
         stream = ids.job_stream(job_id)
         make: Any = job_commands.CreateJob
-        if await self._exists(stream):
+        if job_id in self._defined:
             make = job_commands.ChangeJob
         else:
             bodies["job_id"] = job_id
+            self._defined.add(job_id)
         command = make(**self._stamp(stream), **bodies)
         await self.desk.do(Work(command, configuration=configuration, definition=definition))
         return stream
@@ -151,6 +153,7 @@ class Timetable:
 
     async def delete(self, job_id: str) -> None:
         """Delete a job."""
+        self._defined.discard(job_id)
         await self._do(job_commands.DeleteJob, job_id)
 
     async def run(self, job_id: str) -> Execution:
@@ -204,10 +207,6 @@ class Timetable:
 
     async def _do(self, make: Any, job_id: str, **facts: Any) -> Done:
         return await self.desk.do(Work(make(**self._stamp(ids.job_stream(job_id)), **facts)))
-
-    async def _exists(self, stream: UUID) -> bool:
-        found = self.rows("SELECT status FROM read.jobs_1 WHERE id = %s", stream)
-        return bool(found) and found[0]["status"] != "deleted"
 
     def _stamp(self, stream: UUID) -> dict[str, Any]:
         return {
