@@ -58,10 +58,11 @@ soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under lo
 	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev.stamp ## measure: beside the eventsourcing library, how soon work is picked up, rebuild and verify
+bench: .venv/dev.stamp ## measure: beside the eventsourcing library, pickup, lateness, rebuild and verify
 	@$(BIN)/python -m bench.append
 	@$(BIN)/python -m bench.http
 	@$(BIN)/python -m bench.pickup
+	@$(BIN)/python -m bench.schedule
 	@$(BIN)/python -m bench.rebuild
 
 .PHONY: screenshots

@@ -35,8 +35,10 @@ from api.routes import (
     logs,
     operations,
     overview,
+    schedule,
     statistics,
 )
+from api.scheduler import Scheduler
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
@@ -60,6 +62,7 @@ HANDLERS: Final = (
     *agents.HANDLERS,
     *logs.HANDLERS,
     *jobs.HANDLERS,
+    *schedule.HANDLERS,
     *operations.HANDLERS,
 )
 
@@ -119,16 +122,19 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     listener = Listener(ledger, conninfo, ledger.appender.sender)
     housekeeper = Housekeeper(ledger, witness_path)
     retention = Retention(ledger)
+    scheduler = Scheduler(ledger)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
+    await scheduler.adopt()
     tasks = [
         asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
         asyncio.create_task(repeat("listener", listener.listen, 0.2)),
         asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
         asyncio.create_task(repeat("retention", retention.look, 1)),
+        asyncio.create_task(repeat("schedule", scheduler.round, 0)),
     ]
     try:
-        yield Metrics(ledger, sweeper)
+        yield Metrics(ledger, sweeper, scheduler)
     finally:
         for task in tasks:
             task.cancel()

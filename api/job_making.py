@@ -23,8 +23,8 @@ from store.work import Configuration
 
 TIMEOUT_DEFAULT: Final = 300
 MISSED_LIMIT_DEFAULT: Final = 10
-# A path below the jobs' own.
-_TAKEN_IDS: Final = frozenset({"explain"})
+# Paths below the jobs' own.
+_TAKEN_IDS: Final = frozenset({"explain", "skipped"})
 
 
 class Made(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from api import answers
 from api.background import Sweeper
 from api.ledger import Ledger
+from api.scheduler import Scheduler
 
 Line: TypeAlias = tuple[str, str, str, float]
 
@@ -17,13 +18,14 @@ _started: Final = time.time()
 class Metrics:
     """Gathers the figures of one server."""
 
-    def __init__(self, ledger: Ledger, sweeper: Sweeper) -> None:
+    def __init__(self, ledger: Ledger, sweeper: Sweeper, scheduler: Scheduler) -> None:
         self._ledger = ledger
         self._sweeper = sweeper
+        self._scheduler = scheduler
 
     async def text(self) -> str:
         """Return all figures."""
-        lines = [*self._own(), *await self._stored()]
+        lines = [*self._own(), *self._schedule(), *await self._stored()]
         parts = []
         for name, kind, help_text, value in lines:
             parts.append(f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{name} {value}\n")
@@ -86,6 +88,31 @@ class Metrics:
             ("cronledger_given_up_total", "counter", "Ended by the sweep.", self._sweeper.swept),
             ("cronledger_memory_peak_bytes", "gauge", "Peak memory.", usage.ru_maxrss * unit),
             ("cronledger_start_time_seconds", "gauge", "Start, Unix time.", _started),
+        ]
+
+    def _schedule(self) -> list[Line]:
+        done = self._scheduler.counters
+        return [
+            ("cronledger_due_times_total", "counter", "Times at which a job was due.", done.due),
+            ("cronledger_missed_times_total", "counter", "Times that were missed.", done.missed),
+            (
+                "cronledger_released_total",
+                "counter",
+                "Executions that were held until others ended.",
+                done.released,
+            ),
+            (
+                "cronledger_schedule_lateness_seconds_total",
+                "counter",
+                "From due to recorded, of the times that were not missed.",
+                done.lateness_seconds,
+            ),
+            (
+                "cronledger_schedule_lateness_seconds_max",
+                "gauge",
+                "The highest of these.",
+                done.lateness_seconds_max,
+            ),
         ]
 
     async def _stored(self) -> list[Line]:

@@ -6,7 +6,16 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, erasure, events, executions, jobs, operations, statistics
+from api.described import (
+    agents,
+    erasure,
+    events,
+    executions,
+    jobs,
+    operations,
+    schedule,
+    statistics,
+)
 from api.described.operation import Operation
 
 OPERATIONS: Final = (
@@ -14,6 +23,7 @@ OPERATIONS: Final = (
     *statistics.OPERATIONS,
     *events.OPERATIONS,
     *jobs.OPERATIONS,
+    *schedule.OPERATIONS,
     *agents.OPERATIONS,
     *erasure.OPERATIONS,
     *operations.OPERATIONS,

@@ -131,6 +131,7 @@ def _common(view: View, now: datetime) -> dict[str, Any]:
         "late_outcome": late,
         "labels": row.labels or [],
         "start_deadline_seconds": row.start_deadline_seconds,
+        "held": row.held,
         "masked": row.masked,
         "output_erased_at": wire.optional_timestamp(view.texts.stdout.erased_at),
         "configuration_erased": view.texts.configuration is None,

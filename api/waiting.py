@@ -25,6 +25,9 @@ class Waiting:
         self._outputs: Ears = defaultdict(set)
         self._commits: Ears = defaultdict(set)
         self.stopping = False
+        # Set when the scheduler should look: a job was changed, or what others wait for has ended.
+        self.schedule = asyncio.Event()
+        self.is_holding = False
 
     @property
     def claims(self) -> int:
@@ -38,6 +41,7 @@ class Waiting:
 
     def wake_everyone(self) -> None:
         """Let everyone look again, as after a gap in the news."""
+        self.schedule.set()
         for place in self._claims:
             place.event.set()
         for ears in (self._cancels, self._outputs, self._commits):
@@ -50,6 +54,8 @@ class Waiting:
         if notice.overflow:
             self.wake_everyone()
             return
+        if notice.jobs or (self.is_holding and notice.ended):
+            self.schedule.set()
         for pin in notice.pending:
             self.wake_claim(pin)
         for pin, labels in notice.labelled:

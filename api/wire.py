@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from domain.events import Outcome, TriggeredBy
+from domain.events import HeldReason, Outcome, TriggeredBy
 from domain.execution import Status
 from domain.names import NAME_PATTERN
 
@@ -138,6 +138,10 @@ class Execution(Struct):
     late_outcome: LateOutcome | None
     labels: list[str]
     start_deadline_seconds: int | None
+    held: Annotated[
+        HeldReason | None,
+        Meta(description="Why no agent may take it yet: others have to end first"),
+    ]
     masked: Annotated[
         bool, Meta(description="Whether the agent hid secrets in the output before it sent it")
     ]

@@ -15,6 +15,7 @@ NOT_AUTHORISED_EXIT = 4
 _NOT_AUTHORISED = frozenset({401, 403})
 PEOPLES_SECONDS = 10.0  # nobody sits longer before a command that says nothing
 EXECUTIONS = "/v1/cron-executions"
+JOBS = "/v1/cron-jobs"
 
 
 class NoTokenError(Exception):

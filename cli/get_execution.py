@@ -51,6 +51,7 @@ def _facts(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("retry of", cell(get("retry_of")), get("retry_of")),
         ("retried as", cell(get("retried_as")), get("retried_as")),
         ("pinned to", cell(get("pinned_agent_id")), get("pinned_agent_id")),
+        ("held by", cell(get("held")), get("held")),
         ("labels", cell(", ".join(get("labels") or ())), get("labels")),
         ("start within", f"{get('start_deadline_seconds')} s", get("start_deadline_seconds")),
         ("expected", _expected(execution), get("expected_schedule")),

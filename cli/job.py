@@ -9,13 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.client import Answer, Client, Problem
-from cli import job_import, job_options, job_tables
-from cli.connection import print_json, with_server
+from cli import job_import, job_options, job_tables, passed_times
+from cli.connection import JOBS, print_json, with_server
 from cli.table import cell
 from cli.usage import UsageError
 from domain.ids import derived_job_id
 
-JOBS = "/v1/cron-jobs"
 _NOT_FOUND = 404
 
 
@@ -130,7 +129,13 @@ def _list(client: Client, args: argparse.Namespace) -> int:
 
 
 def _show(client: Client, args: argparse.Namespace) -> int:
-    return _shown(found(client, args.id), args)
+    answer = found(client, args.id)
+    _shown(answer, args)
+    if not args.json:
+        passed = client.get(path(answer.json()["id"], "/skipped"), [("limit", "5")]).json()
+        if passed["data"]:
+            print(f"\nnothing ran:\n{passed_times.listed(passed, named=False)}")
+    return 0
 
 
 def _switch(client: Client, args: argparse.Namespace) -> int:

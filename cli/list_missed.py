@@ -1,4 +1,4 @@
-"""`cronledger missed`: jobs that should have run by now and did not."""
+"""`cronledger missed`: jobs that should have run by now and did not, and times that passed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.client import Client
-from cli.connection import EXECUTIONS, REFUSED_EXIT, print_json, with_server
+from cli import passed_times
+from cli.connection import EXECUTIONS, JOBS, REFUSED_EXIT, print_json, with_server
 from cli.table import cell, table, terminal_width, time_cell
 
 _HEAD = ("JOB", "SCHEDULE", "DUE (UTC)", "LAST EXECUTION", "STATUS", "CREATED (UTC)")
@@ -16,12 +17,27 @@ _JOB_COLUMN = 0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    parser.add_argument(
+        "--times",
+        action="store_true",
+        help="list the due times of jobs on which nothing ran, and why, newest first",
+    )
     parser.add_argument("--json", action="store_true", help="print the server's JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what did not run; the exit code is 1 if there is anything."""
-    return with_server(lambda client: _missed(client, args))
+    ask = _times if args.times else _missed
+    return with_server(lambda client: ask(client, args))
+
+
+def _times(client: Client, args: argparse.Namespace) -> int:
+    answer = client.get(f"{JOBS}/skipped", [("limit", "100")])
+    if args.json:
+        print_json(answer)
+    else:
+        print(passed_times.listed(answer.json()) or "no due time passed without a run")
+    return 0
 
 
 def _missed(client: Client, args: argparse.Namespace) -> int:

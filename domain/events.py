@@ -12,10 +12,13 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.bodies import BodyDigest as BodyDigest  # noqa: PLC0414 - its readers know it from here
+from domain.due_events import DueEvent
 from domain.job_events import JobEvent
 
 TriggeredBy: TypeAlias = Literal["scheduled", "manual", "retry"]
 Observer: TypeAlias = Literal["agent", "server"]
+# Why a pending execution is not offered to agents yet.
+HeldReason: TypeAlias = Literal["overlap", "max_concurrent", "max_concurrent_per_tag"]
 Outcome: TypeAlias = Literal["exited", "timed_out", "canceled"]
 ErasureReason: TypeAlias = Literal["requested", "secret", "personal_data", "retention"]
 FailureReason: TypeAlias = Literal[
@@ -62,7 +65,8 @@ class Ending(Struct, frozen=True, omit_defaults=True):
 class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.created"):
     """An execution was asked for and waits for an agent, one that has all of its `labels`.
 
-    After `start_deadline_seconds` it waits no longer.
+    After `start_deadline_seconds` it waits no longer. While it is `held` no agent may take it:
+    other executions have to end first.
     """
 
     job_id: str
@@ -76,6 +80,12 @@ class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="ex
     pinned_agent_id: str | None = None
     labels: tuple[str, ...] = ()
     start_deadline_seconds: int | None = None
+    held: HeldReason | None = None
+
+
+@final
+class Released(Struct, frozen=True, tag_field="type", tag="execution.released"):
+    """The execution was held, and now waits for an agent."""
 
 
 @final
@@ -181,8 +191,10 @@ Event: TypeAlias = (
     | NotStarted
     | OutcomeReportedLate
     | Retried
+    | Released
     | JobEvent
     | BodiesErased
+    | DueEvent
 )
 
 

@@ -10,6 +10,7 @@ Standard library only, since agents make ids too.
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -80,6 +81,25 @@ def derived_job_id(job_name: str) -> str:
 def job_stream(job_id: str) -> UUID:
     """Return the stream of the job with this public id, whatever text that is."""
     return uuid5(_JOB_STREAMS, job_id)
+
+
+def execution_due(stream: UUID, due_at: datetime, made_at: datetime) -> UUID:
+    """Return the id of the execution of the job `stream` for a due time: always the same one.
+
+    A UUIDv7 of the millisecond `made_at`, at which it is made if all goes well; what is random in
+    others follows from job and due time, so that whoever makes it, and how often, it is one.
+    """
+    milliseconds = (made_at - _EPOCH) // timedelta(milliseconds=1)
+    due = (due_at - _EPOCH) // timedelta(milliseconds=1)
+    digest = hashlib.sha256(stream.bytes + due.to_bytes(8, "big")).digest()
+    rest = int.from_bytes(digest[:10], "big")
+    return UUID(
+        int=milliseconds << 80
+        | 0x7 << 76
+        | (rest >> 68 & 0xFFF) << 64
+        | 0b10 << 62
+        | rest & ((1 << 62) - 1)
+    )
 
 
 class Uuid7:

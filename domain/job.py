@@ -167,6 +167,7 @@ def born(
     *,
     triggered_by: events.TriggeredBy,
     scheduled_for: datetime | None = None,
+    held: events.HeldReason | None = None,
 ) -> events.Created:
     """Return the beginning of an execution of this job, with its configuration as it is now."""
     return events.Created(
@@ -180,6 +181,7 @@ def born(
         pinned_agent_id=state.plan.pinned_agent_id,
         labels=state.plan.labels,
         start_deadline_seconds=state.plan.start_deadline_seconds,
+        held=held,
     )
 
 

@@ -1,25 +1,37 @@
-"""The kinds of streams in the one log, told apart in one place: executions and jobs."""
+"""The kinds of streams in the one log, told apart in one place.
 
+Executions, jobs, and due times on which nothing ran.
+"""
+
+from collections.abc import Iterable
 from typing import Final, TypeAlias, get_args
 from uuid import UUID
 
-from domain import commands, execution, job, job_commands
+from domain import commands, due, errors, execution, execution_rules, job, job_commands
 from domain.commands import Command
+from domain.due import PassedTimes
+from domain.due_commands import DueCommand, Release, Settle
+from domain.due_events import DueEvent
 from domain.events import Envelope, Happened
 from domain.execution import Execution
 from domain.job import CronJob
 from domain.job_commands import AboutJob, JobCommand
 from domain.job_events import JobEvent
 
-State: TypeAlias = Execution | CronJob
+State: TypeAlias = Execution | CronJob | PassedTimes
+
+AnyCommand: TypeAlias = Command | JobCommand | DueCommand
 
 _JOB_EVENTS: Final = frozenset(get_args(JobEvent))
+_DUE_EVENTS: Final = frozenset(get_args(DueEvent))
 
 
 def evolve(state: State | None, happened: Happened) -> State | None:
     """Return the state of a stream after one more event. Never raises."""
     if happened.event.__class__ in _JOB_EVENTS:
         return job.evolve(state if isinstance(state, CronJob) else None, happened)
+    if happened.event.__class__ in _DUE_EVENTS:
+        return due.evolve(state if isinstance(state, PassedTimes) else None, happened)
     return execution.evolve(state if isinstance(state, Execution) else None, happened)
 
 
@@ -30,15 +42,26 @@ def decide(state: State | None, command: Command | JobCommand) -> tuple[Envelope
     """
     if isinstance(command, AboutJob):
         return job.decide(state if isinstance(state, CronJob) else None, command)
-    return execution.decide(state if isinstance(state, Execution) else None, command)
+    if isinstance(state, PassedTimes) and isinstance(command, commands.Create):
+        raise errors.ExecutionExists
+    return execution_rules.decide(state if isinstance(state, Execution) else None, command)
 
 
-def stream_of(command: Command | JobCommand) -> UUID:
+def stream_of(command: AnyCommand) -> UUID:
     """Return the stream whose history decides about `command`."""
-    return command.stream_id if isinstance(command, AboutJob) else command.execution_id
+    if isinstance(command, AboutJob) and not isinstance(command, Release):
+        return command.stream_id
+    return command.execution_id
 
 
-def subject_of(command: Command | JobCommand) -> UUID:
+def streams_of(command: AnyCommand) -> Iterable[UUID]:
+    """Return the streams that must be known to judge `command`."""
+    if isinstance(command, (Settle, Release)):
+        return due.streams_of(command)
+    return (stream_of(command),)
+
+
+def subject_of(command: AnyCommand) -> UUID:
     """Return the stream that the answer to `command` is about: what it makes, if anything."""
     if isinstance(command, (commands.Retry, job_commands.RunJob)):
         return command.new_id

@@ -50,6 +50,7 @@ class Row(Struct, frozen=True, omit_defaults=True):
     late_outcome: str | None = None
     late_exit_code: int | None = None
     late_reported_at: datetime | None = None
+    held: str | None = None
 
 
 def row(state: Execution, position: int) -> Row:
@@ -89,6 +90,7 @@ def row(state: Execution, position: int) -> Row:
         late_outcome=late.outcome if late else None,
         late_exit_code=late.ending.exit_code if late else None,
         late_reported_at=late.reported_at if late else None,
+        held=state.held if state.status == "pending" else None,
     )
 
 

@@ -1,12 +1,14 @@
 """Kinds of streams, and how verify judges each: by the prefix of the type of their first event."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args
 
 from domain import events, job_events
+from domain.due_events import DueEvent
 from domain.events import Happened
 from domain.execution import RETRYABLE, Execution
 from domain.job import CronJob
+from domain.streams import State
 
 
 class Kind(Protocol):
@@ -34,16 +36,15 @@ class Executions:
 
 def _is_allowed(state: Execution, event: events.Event) -> bool:
     match event:
-        case events.Started() | events.Canceled(observed_by="server", ending=None):
-            return state.status == "pending"
-        case events.NotStarted():
-            return state.status == "pending" and state.start_deadline_seconds is not None
-        case events.Canceled():
-            return state.status == "running" and state.cancel_requested_at is not None
-        case events.CancelRequested():
-            return state.status == "running" and state.cancel_requested_at is None
         case events.Completed() | events.TimedOut() | events.Lost():
             return state.status == "running"
+        case events.CancelRequested():
+            return state.status == "running" and state.cancel_requested_at is None
+        case events.Canceled(observed_by=observer, ending=ending) if state.status == "pending":
+            return observer == "server" and ending is None
+        case events.Canceled(ending=ending):
+            is_asked = state.status == "running" and state.cancel_requested_at is not None
+            return is_asked and ending is not None
         case events.OutcomeReportedLate():
             given_up = state.completed_at is not None and state.observed_by == "server"
             return given_up and state.fence is not None and state.late is None
@@ -51,6 +52,19 @@ def _is_allowed(state: Execution, event: events.Event) -> bool:
             return state.status in RETRYABLE
         case events.BodiesErased():
             return state.completed_at is not None
+        case _:
+            return _is_beginning(state, event)
+
+
+def _is_beginning(state: Execution, event: events.Event) -> bool:
+    """Tell whether what is pending may go on so."""
+    match event:
+        case events.Started():
+            return state.status == "pending" and state.held is None
+        case events.Released():
+            return state.status == "pending" and state.held is not None
+        case events.NotStarted():
+            return state.status == "pending" and state.start_deadline_seconds is not None
         case _:
             return False
 
@@ -83,7 +97,20 @@ def _may_happen(state: CronJob, event: events.Event) -> bool:
             return False
 
 
-KINDS: Final[Mapping[str, Kind]] = {"execution": Executions(), "job": Jobs()}
+class PassedTimes:
+    """The streams of due times on which nothing ran: one event each."""
+
+    def complaint(self, state: State | None, happened: Happened) -> str | None:
+        """Return why this event may not be here."""
+        is_first = state is None and isinstance(happened.event, get_args(DueEvent))
+        return None if is_first else "a due time has one fact"
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "execution": Executions(),
+    "job": Jobs(),
+    "schedule": PassedTimes(),
+}
 
 
 def kind_of(event_type: str) -> str:

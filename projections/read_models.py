@@ -24,6 +24,7 @@ from msgspec import Struct
 from domain.streams import State
 from projections.executions import Executions
 from projections.jobs import Jobs
+from projections.passed_times import PassedTimesTable
 from projections.statistics import Statistics
 from projections.totals import Totals
 from store import changes
@@ -110,6 +111,7 @@ READ_MODELS: Final[tuple[ReadModel, ...]] = (
     Totals(),
     Statistics(),
     Jobs(),
+    PassedTimesTable(),
 )
 
 

@@ -37,6 +37,7 @@ _STATEMENTS: Final = {
     b"write": sql.named("write_batch"),
     b"erase outputs": sql.named("erase_outputs"),
     b"erase bodies": sql.named("erase_bodies"),
+    b"schedule": sql.named("write_schedules"),
     b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
     b"rollback": "ROLLBACK",
@@ -225,7 +226,7 @@ class Appender:
                 trips.send(b"write", write.parameters(), now=more)
                 for name, parameters in write.erasure.statements(write.commit.recorded_at):
                     trips.send(name, parameters)
-        if written:
+        if written or bench.rooms.write:
             await self._finish(trips, bench, read)
         else:
             async with asyncio.timeout(_TRIP_SECONDS):
@@ -253,6 +254,8 @@ class Appender:
 
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
         changed = bench.changes
+        if bench.rooms.write:
+            trips.send(b"schedule", bench.rooms.write.parameters())
         for name, projection in self._projections.items():
             trips.send(name, projection.parameters(changed, bench.head.position))
         notice = msgspec.json.encode(bench.notice)

@@ -8,6 +8,7 @@ command, never the batch.
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -15,17 +16,19 @@ import msgspec
 from msgspec import Struct, field
 
 from domain import commands, errors, events
-from domain.commands import Command
+from domain.due_commands import Release, Settle
 from domain.events import Envelope
-from domain.execution import Decision, Execution
+from domain.execution import Execution
+from domain.execution_rules import Decision
 from domain.job import CronJob
-from domain.job_commands import JobCommand, RunJob
-from domain.streams import State, decide, evolve, stream_of, subject_of
+from domain.job_commands import RunJob
+from domain.streams import AnyCommand, State, decide, evolve, stream_of, subject_of
 from store import chain, mapper
 from store.chain import NewEvent
 from store.changes import Change
 from store.erasure import Erasure
 from store.reading import BatchRead, Candidate
+from store.rooms import Rooms, start_seconds
 from store.states import known_histories
 from store.work import (
     Answer,
@@ -106,6 +109,7 @@ class Bench:
         self._candidates: dict[str | None, dict[frozenset[str], deque[Candidate]]] = {}
         for candidate in read.candidates:
             self._line_up(candidate)
+        self.rooms = Rooms(dict(read.settled), read.activity, read.now)
         self._before = read.head or chain.beginning(ledger_id)
         self._last_positions: dict[UUID, int] = {}
         self._states_before: dict[UUID, State | None] = {}
@@ -135,7 +139,7 @@ class Bench:
         )
         write.configurations = list(self._configurations.values())
         for state in self._queued.values():
-            write.queued.append(_queued(state))
+            write.queued.append(_queued(state, self._now))
             if state.labels:
                 self.notice.labelled.append((state.pinned_agent_id, state.labels))
             else:
@@ -195,7 +199,7 @@ class Bench:
         asked = stream_of(command)
         if reason := self._unreadable.get(asked):
             raise errors.UnreadableStream(reason=reason)
-        decision = decide(self._states.get(asked), command)
+        decision = self._decided(command, asked)
         self._check_configuration(command, work.needed)
         after: dict[UUID, State | None] = {}
         for envelope in decision:
@@ -206,7 +210,7 @@ class Bench:
         answer = work.render(state) if work.key and work.render and state else None
         return _Judged(decision, after, state, answer)
 
-    def _check_configuration(self, command: Command | JobCommand, digest: str | None) -> None:
+    def _check_configuration(self, command: AnyCommand, digest: str | None) -> None:
         """Refuse to run what is not known any more, and to take away what somebody waits for."""
         if isinstance(command, commands.Retry | RunJob) and digest in self._gone:
             raise errors.ConfigurationErased
@@ -219,7 +223,20 @@ class Bench:
             if digest in self._awaited or any(s.configuration.sha256 == digest for s in waits):
                 raise errors.ConfigurationAwaited
 
+    def _decided(self, command: AnyCommand, asked: UUID) -> Decision:
+        if isinstance(command, (Settle, Release)):
+            return self.rooms.decide(command, self._states, self._unreadable)
+        state = self._states.get(asked)
+        decision = decide(state, command)
+        if isinstance(command, RunJob):
+            return tuple(self.rooms.held(state, one) for one in decision)
+        return decision
+
     def _carried_out(self, work: Work, judged: "_Judged") -> Done:
+        for stream, after in judged.after.items():
+            self.rooms.changed(self._states.get(stream), after)
+            self.notice.jobs |= isinstance(after, CronJob)
+        self.rooms.carried_out(work.command)
         for stream in judged.after:
             self._states_before.setdefault(stream, self._states.get(stream))
         self._states.update(judged.after)
@@ -275,9 +292,13 @@ class Bench:
         """Note what else changes with an event: queue, lease, deadlines, bodies, whom to wake."""
         stream = envelope.originator_id
         match envelope.event:
-            case events.Created():
+            case events.Released():
                 self._queued[stream] = state
                 self._line_up(Candidate(stream, state.pinned_agent_id, state.labels))
+            case events.Created():
+                if state.held is None:
+                    self._queued[stream] = state
+                    self._line_up(Candidate(stream, state.pinned_agent_id, state.labels))
                 if work.expected:
                     self._write.expected.append({"job_id": state.job_id, "since": stream})
             case events.Started(agent_id=agent_id):
@@ -304,7 +325,7 @@ class Bench:
             case events.BodiesErased():
                 self._erase(envelope, envelope.event)
             case _:
-                if state.started_at is None:
+                if state.started_at is None and state.held is None:
                     self._unqueue(stream)
                 self.notice.ended.append(stream)
                 if work.message is not None:
@@ -345,14 +366,14 @@ def _id(candidate: Candidate) -> UUID:
 def _done(state: State | None, *, changed: bool = False, replayed: Answer | None = None) -> Done:
     if isinstance(state, CronJob):
         return Done(None, changed, replayed, state)
-    return Done(state, changed, replayed)
+    return Done(state if isinstance(state, Execution) else None, changed, replayed)
 
 
 def _lowest(waiting: deque[Candidate]) -> UUID:
     return waiting[0].execution_id
 
 
-def _queued(state: Execution) -> dict[str, Any]:
+def _queued(state: Execution, now: datetime) -> dict[str, Any]:
     """Return a row of the pending queue; what most executions do not have is left out."""
     row: dict[str, Any] = {
         "execution_id": state.id,
@@ -362,7 +383,7 @@ def _queued(state: Execution) -> dict[str, Any]:
     if state.labels:
         row["labels"] = state.labels
     if state.start_deadline_seconds is not None:
-        row["start_seconds"] = state.start_deadline_seconds
+        row["start_seconds"] = start_seconds(state, now)
     return row
 
 

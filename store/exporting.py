@@ -24,8 +24,10 @@ TABLES: Final[dict[str, int]] = {
     "expected_jobs": 1000,
 }
 # The others, which an import makes anew or does without.
-MADE_ANEW: Final = frozenset({"pending", "leases", "cancels"})
-LEFT_OUT: Final = frozenset({"idempotency", "agents", "tokens", "sessions", "sign_in_links"})
+MADE_ANEW: Final = frozenset({"pending", "leases", "cancels", "held"})
+LEFT_OUT: Final = frozenset(
+    {"idempotency", "agents", "tokens", "sessions", "sign_in_links", "schedules"}
+)
 _EVENTS_AT_ONCE: Final = 1000
 _EVENTS: Final = """
 SELECT position, commit_number, occurred_at, recorded_at, stream_id, command_id, correlation_id,

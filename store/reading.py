@@ -1,7 +1,7 @@
 """What a batch must know, read under the append lock: few round trips, and only what it needs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -11,17 +11,29 @@ from msgspec import Struct
 from psycopg import pq
 
 from domain.commands import Erase
-from domain.streams import State, stream_of
+from domain.due_commands import Settle
+from domain.streams import State, streams_of
 from store import changes, sql
 from store.chain import Head
 from store.changes import Positions
+from store.rooms import Activity, crowded
 from store.roundtrip import RoundTrips, array
 from store.states import KnownEvent, States, known_histories
 from store.work import ClaimNext, KeptAnswer, Work
 
 STATEMENTS: Final = {
     name.encode(): sql.named(f"read_{name}")
-    for name in ("head", "streams", "news", "answers", "candidates", "labelled", "configurations")
+    for name in (
+        "head",
+        "streams",
+        "news",
+        "answers",
+        "candidates",
+        "labelled",
+        "configurations",
+        "schedules",
+        "activity",
+    )
 } | changes.STATEMENTS
 # More candidates than claims, for those that turn out not to be claimable.
 _SPARE: Final = 8
@@ -59,6 +71,8 @@ class BatchRead(Struct, frozen=True):
     known: Sequence[State] = ()
     positions: Positions | None = None
     configurations: Sequence[KnownConfiguration] = ()
+    settled: Sequence[tuple[UUID, datetime]] = ()
+    activity: Sequence[Activity] = ()
 
 
 class OtherHistory(Exception):
@@ -74,7 +88,9 @@ async def read(
     about stands in them, so that mostly a look at the head is enough. Raises `OtherHistory` if the
     log is shorter than it was, or another.
     """
-    streams = {stream for work in works if (stream := _stream(work)) is not None}
+    streams = {stream for work in works for stream in _streams(work)}
+    settles = {w.command.stream_id for w in works if isinstance(w.command, Settle)}
+    crowds = {job for work in works if (job := crowded(work.command)) is not None}
     unknown = {stream for stream in streams if states.get(stream) is None}
     keys = [{"token_id": w.key.token_id, "key": w.key.key} for w in works if w.key is not None]
     claims = [w.command for w in works if isinstance(w.command, ClaimNext)]
@@ -89,8 +105,13 @@ async def read(
     if keys:
         trips.send(b"answers", (msgspec.json.encode(keys),), result_format=pq.Format.BINARY)
     _ask_for_candidates(trips, agents, with_labels, states)
-    if needed:
-        trips.send(b"configurations", _digests(needed), result_format=pq.Format.BINARY)
+    for name, asked in (
+        (b"configurations", _digests(needed) if needed else None),
+        (b"schedules", (array(settles),) if settles else None),
+        (b"activity", (array(crowds),) if crowds else None),
+    ):
+        if asked is not None:
+            trips.send(name, asked, result_format=pq.Format.BINARY)
     _, _, found, *rest = await trips.answers()
     ((now, head),) = trips.rows(found, _clock_and_head)
     events = trips.rows(rest.pop(0), KnownEvent) if unknown else []
@@ -98,7 +119,10 @@ async def read(
     candidates = trips.rows(rest.pop(0), Candidate) if agents else []
     candidates += trips.rows(rest.pop(0), Candidate) if with_labels else []
     stored = trips.rows(rest.pop(0), KnownConfiguration) if needed else []
+    settled = trips.rows(rest.pop(0), lambda *row: row) if settles else []
+    activity = trips.rows(rest.pop(0), Activity) if crowds else []
     positions = await _follow(trips, states, seen, head)
+    streams |= {execution_id for one in activity for execution_id in one.ids or ()}
     tried = set(unknown)
     while True:
         streams |= {candidate.execution_id for candidate in candidates}
@@ -116,7 +140,9 @@ async def read(
         several = await trips.answers()
         candidates = [one for found in several for one in trips.rows(found, Candidate)]
     known = [state for stream in streams if (state := states.get(stream)) is not None]
-    return BatchRead(now, head, events, answers, candidates, known, positions, stored)
+    return BatchRead(
+        now, head, events, answers, candidates, known, positions, stored, settled, activity
+    )
 
 
 async def _follow(
@@ -180,9 +206,9 @@ def _needed(works: Sequence[Work]) -> dict[str, bool]:
     return needed
 
 
-def _stream(work: Work) -> UUID | None:
-    """Return the stream whose history decides about `work`, None if there is none yet."""
-    return None if isinstance(work.command, ClaimNext) or work.fresh else stream_of(work.command)
+def _streams(work: Work) -> Iterable[UUID]:
+    """Return the streams whose histories decide about `work`, none if there is none yet."""
+    return () if isinstance(work.command, ClaimNext) or work.fresh else streams_of(work.command)
 
 
 def _clock_and_head(

@@ -15,6 +15,7 @@ from msgspec import Struct
 from psycopg import Connection, RawCursor
 from psycopg.rows import args_row
 
+from domain import ids
 from domain.events import Ending, Event, Happened
 from domain.execution import Execution
 from domain.streams import State, evolve
@@ -51,6 +52,7 @@ class _Consequences(Struct):
     queue: list[dict[str, Any]]
     leases: list[dict[str, Any]]
     cancels: list[dict[str, Any]]
+    held: list[dict[str, Any]]
     messages: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
 
@@ -63,7 +65,7 @@ def refold(
     Raises `Refused` if versions of a stream are missing, or a body is not what its event says.
     """
     ((now,),) = connection.execute("SELECT clock_timestamp()").fetchall()
-    found = _Consequences([], [], [], [], [], [])
+    found = _Consequences([], [], [], [], [], [], [])
     with connection.cursor("streams", row_factory=args_row(_StoredEvent)) as cursor:
         cursor.itersize = 2000
         cursor.execute(_EVENTS.encode(), binary=True)
@@ -71,7 +73,7 @@ def refold(
             _take(found, stream, now, lapses)
             if len(found.changes) == _STREAMS_AT_ONCE:
                 _write(connection, found, projections, head)
-                found = _Consequences([], [], [], [], [], [])
+                found = _Consequences([], [], [], [], [], [], [])
     _write(connection, found, projections, head)
 
 
@@ -138,7 +140,11 @@ def _operate(
         }
         if state.start_deadline_seconds is not None:
             queued["start_by"] = at["created"] + timedelta(seconds=state.start_deadline_seconds)
-        found.queue.append(queued)
+        if state.held is None:
+            found.queue.append(queued)
+        else:
+            held = {"id": ids.job_stream(state.job_id), "start_by": queued["start_by"]}
+            found.held.append(one | held)
     if state.started_at is None or state.fence is None:
         return
     lease = one | {"fence": state.fence, "agent_id": state.agent_id, "deadline_at": None}
@@ -170,7 +176,7 @@ def _write(
             cursor.execute(
                 projection.statement.encode(), [one and one.decode() for one in parameters]
             )
-        operations = [found.queue, found.leases, found.cancels]
+        operations = [found.queue, found.leases, found.cancels, found.held]
         cursor.execute(sql.named("import_operations").encode(), _arrays(*operations))
         bodies = _arrays(found.messages, found.outputs)
         wrong = cursor.execute(sql.named("wrong_bodies").encode(), bodies).fetchone()

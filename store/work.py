@@ -7,10 +7,9 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from domain.commands import Command
 from domain.execution import Execution
 from domain.job import CronJob
-from domain.job_commands import JobCommand
+from domain.streams import AnyCommand
 
 
 class Lapses(Struct, frozen=True):
@@ -89,7 +88,7 @@ class Work(Struct, frozen=True):
     already: what a retry runs, or what an erasure takes from all who have it.
     """
 
-    command: Command | JobCommand | ClaimNext
+    command: AnyCommand | ClaimNext
     fresh: bool = False
     configuration: Configuration | None = None
     definition: Configuration | None = None
@@ -117,7 +116,7 @@ class Notice(Struct, omit_defaults=True):
     """What other servers are told of a commit.
 
     `pending` lists the pins of new work that asks for no labels, `labelled` pins and labels of the
-    rest. `erased` are digests of configurations that are gone.
+    rest. `erased` are digests of configurations that are gone, `jobs` says that a job was changed.
     """
 
     sender: str
@@ -127,4 +126,5 @@ class Notice(Struct, omit_defaults=True):
     cancel_requested: list[UUID] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
+    jobs: bool = False
     overflow: bool = False

@@ -6,7 +6,7 @@ SELECT e.id, e.position, e.version, e.attempt, e.status, e.triggered_by, e.job_i
        e.start_deadline_seconds, e.exit_code, e.signal, e.failure_reason, e.observed_by,
        e.agent_id, e.pinned_agent_id, e.labels, e.masked,
        e.stdout_kept_bytes, e.stderr_kept_bytes, e.late_outcome, e.late_exit_code,
-       e.late_reported_at,
+       e.late_reported_at, e.held,
        c.body, m.body,
        o.preview, o.next_offset, o.kept_bytes, o.omitted_from, o.omitted_to, o.salt, o.erased_at,
        x.preview, x.next_offset, x.kept_bytes, x.omitted_from, x.omitted_to, x.salt, x.erased_at

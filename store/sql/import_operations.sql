@@ -1,6 +1,10 @@
 -- What waits, runs and is being canceled, as the imported events say. $1 the queue, $2 leases,
--- $3 cancels, each a JSON array.
-WITH queued AS (
+-- $3 cancels, $4 what is held, each a JSON array.
+WITH held AS (
+    INSERT INTO store.held (execution_id, id, start_by)
+    SELECT r.execution_id, r.id, r.start_by
+    FROM json_to_recordset($4::json) AS r (execution_id uuid, id uuid, start_by timestamptz)
+), queued AS (
     INSERT INTO store.pending (execution_id, pinned_agent_id, configuration, labels, start_by)
     SELECT r.execution_id, r.pinned_agent_id, decode(r.configuration, 'hex'), r.labels, r.start_by
     FROM json_to_recordset($1::json) AS r (

@@ -19,7 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.commands import Create
 from domain.events import BodyDigest
-from domain.execution import Execution, decide, evolve
+from domain.execution import Execution, evolve
+from domain.execution_rules import decide
 from store import chain
 from store.chain import EventRow
 from store.recorder import LedgerMapper, LedgerRecorder

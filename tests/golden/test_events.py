@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from domain import events
+from domain.due_events import TimeSkipped, TimesMissed
 from domain.events import BodyDigest, Ending, Event, StreamDigest
 from domain.job_events import (
     JobChanged,
@@ -29,6 +30,7 @@ from store import mapper
 FOLDER: Final = Path(__file__).parent / "events"
 ROOT: Final = UUID("019c1e5a-7c00-7000-8000-000000000001")
 TWO: Final = datetime(2026, 1, 31, 2, tzinfo=UTC)
+THREE: Final = TWO.replace(hour=3)
 CONFIGURATION: Final = BodyDigest(143, "9d" * 32)
 EMPTY: Final = StreamDigest(0, 0, "")
 SMALL: Final = StreamDigest(21, 21, "c4" * 32)
@@ -123,6 +125,14 @@ EXPECTED: Final[dict[str, Event]] = {
         ending=Ending(42_000, SMALL, EMPTY, failure_reason="agent_lost"),
     ),
     "outcome_reported_late": events.OutcomeReportedLate("exited", Ending(61_000, CUT, SMALL, 0)),
+    "created-held": events.Created(
+        "backup", CONFIGURATION, "scheduled", 300, 1, ROOT, scheduled_for=TWO, held="overlap"
+    ),
+    "released": events.Released(),
+    "schedule-missed": TimesMissed("backup", TWO, THREE, "downtime", 2),
+    "schedule-missed-uncounted": TimesMissed("backup", TWO, THREE, "start_deadline"),
+    "schedule-skipped": TimeSkipped("backup", TWO, "overlap", ROOT),
+    "schedule-skipped-by-nobody": TimeSkipped("backup", TWO, "queue_full"),
     "retried": events.Retried(UUID("019c1e5b-0000-7abc-8def-000000000002")),
     "bodies_erased": events.BodiesErased("requested", output=True),
     "bodies_erased-everything": events.BodiesErased(

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from domain.execution import Execution
 from domain.streams import State
 from projections.rebuild import rebuild
 from projections.verify import verify
@@ -45,8 +46,10 @@ class Counts:
 
     def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
         """What a batch adds and takes away."""
-        moved: Counter[str] = Counter(change.after.status for change in changes)
-        moved.subtract(change.before.status for change in changes if change.before is not None)
+        after = (change.after for change in changes)
+        before = (change.before for change in changes)
+        moved = Counter(state.status for state in after if isinstance(state, Execution))
+        moved.subtract(state.status for state in before if isinstance(state, Execution))
         rows = [Count(*item) for item in moved.items()]
         return msgspec.json.encode(rows), str(position).encode()
 
@@ -56,7 +59,8 @@ class Counts:
 
     def take(self, state: State, position: int) -> Iterable[tuple[str, Struct]]:  # noqa: ARG002 - counts need none
         """Count, and give nothing yet."""
-        self.counted[state.status] += 1
+        if isinstance(state, Execution):
+            self.counted[state.status] += 1
         return ()
 
     def join(self, later: "Counts") -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from domain import commands
 from domain.errors import Refusal
-from domain.execution import Execution, decide
+from domain.execution import Execution
+from domain.execution_rules import decide
 from domain.job_commands import AboutJob
 from store import reading
 from store.appender import Unavailable

@@ -18,7 +18,14 @@ from domain.events import Envelope
 from domain.execution import fold
 from projections.executions import row as product_row
 from store import mapper
-from tests.support import body_invariants, counted, job_invariants, naive, naive_jobs
+from tests.support import (
+    body_invariants,
+    counted,
+    due_invariants,
+    job_invariants,
+    naive,
+    naive_jobs,
+)
 
 _SHOWN_MAX: Final = 50
 _PREVIEW_BYTES: Final = 4096
@@ -231,7 +238,7 @@ def _queue(seen: Snapshot) -> Iterator[str]:
             row["start_deadline_seconds"] is not None,
         )
         for one, row in seen.expected.items()
-        if row["status"] == "pending"
+        if row["status"] == "pending" and row["held"] is None
     }
     found = {
         row["execution_id"]: (
@@ -324,4 +331,5 @@ _LOOKS: Final = (
     body_invariants.bodies,
     body_invariants.outputs,
     *job_invariants.LOOKS,
+    *due_invariants.LOOKS,
 )

@@ -21,7 +21,14 @@ FINALS: Final = ("completed", "timed_out", "canceled", "lost", "not_started")
 # Where a stream may stand, and where each event leads from there. An end that the agent itself
 # reported is `told`; one that the server declared is `untold` until the agent's word comes late.
 _PATHS: Final[dict[str, dict[str, str]]] = {
-    "nothing": {"created": "pending"},
+    "nothing": {
+        "created": "pending",
+        "created held": "held",
+        "schedule.missed": "passed",
+        "schedule.skipped": "passed",
+    },
+    "passed": {},
+    "held": {"released": "pending", "canceled by server": "told", "not_started": "told"},
     "pending": {"started": "running", "canceled by server": "told", "not_started": "told"},
     "running": {
         "completed": "told",
@@ -86,6 +93,8 @@ def wrong_steps(stream: Iterable[Event]) -> list[str]:
         step, body = short(event), payload(event)
         if "observed_by" in body:
             step += f" by {body['observed_by']}"
+        if "held" in body:
+            step += " held"
         hurried = hurried or "start_deadline_seconds" in body
         if (
             step not in _PATHS[place]
@@ -139,6 +148,7 @@ def _created(event: Event) -> Row:
         "pinned_agent_id": body.get("pinned_agent_id"),
         "labels": body.get("labels"),
         "start_deadline_seconds": body.get("start_deadline_seconds"),
+        "held": body.get("held"),
     }
 
 
@@ -146,6 +156,8 @@ def _apply(row: Row, event: Event) -> None:
     body, kind, at = payload(event), short(event), event["occurred_at"]
     row["position"], row["version"] = event["position"], event["version"]
     row["status"] = _status(kind, body) or row["status"]
+    if kind == "released" or row["status"] != "pending":
+        row["held"] = None
     if kind == "started":
         row["agent_id"], row["started_at"] = body["agent_id"], at
     elif kind == "cancel_requested":

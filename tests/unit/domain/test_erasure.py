@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain import errors, events
-from domain.execution import decide
+from domain.execution_rules import decide
 from tests.unit.domain.histories import (
     COMMANDS,
     CREATED,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from domain import errors, events
 from domain.events import Ending, Envelope, Event, StreamDigest
-from domain.execution import Execution, decide, evolve
+from domain.execution import Execution, evolve
+from domain.execution_rules import decide
 from store import mapper
 from tests.unit.domain.histories import COMMANDS, ONE
 
@@ -107,7 +108,9 @@ def test_each_event_has_a_name_of_its_own() -> None:
     tags = [str(kind.__struct_config__.tag) for kind in get_args(Event)]
 
     assert len(set(tags)) == len(tags)
-    assert all(tag.startswith(("execution.", "job.")) and tag.islower() for tag in tags)
+    assert all(
+        tag.startswith(("execution.", "job.", "schedule.")) and tag.islower() for tag in tags
+    )
     assert set(mapper.SCHEMA_VERSIONS) == set(tags)
 
 

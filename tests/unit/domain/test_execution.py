@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from domain import errors, events
 from domain.events import Envelope, Event
-from domain.execution import RETRYABLE, decide, evolve
+from domain.execution import RETRYABLE, evolve
+from domain.execution_rules import decide
 from tests.unit.domain.histories import (
     CANCEL_REQUESTED,
     CANCELED,

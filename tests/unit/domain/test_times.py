@@ -6,7 +6,8 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from domain.execution import decide, evolve
+from domain.execution import evolve
+from domain.execution_rules import decide
 from tests.unit.domain.histories import COMMANDS, HISTORIES, LATE, NOON, complete, create, given
 
 REPORTS: Final = ("complete", "complete as failed", "complete as timed out", "complete as canceled")

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from domain import errors, events
+from domain.execution import Execution
 from store import mapper
 from store.batch import Bench
 from store.mapper import UnreadableEvent
@@ -100,5 +101,5 @@ def test_unreadable_streams_do_not_touch_the_others() -> None:
 
     assert set(unreadable) == {ONE}
     state = states[other]
-    assert state is not None
+    assert isinstance(state, Execution)
     assert (state.status, state.version) == ("running", 2)
