@@ -155,7 +155,9 @@ def _dispatch(arguments: list[str]) -> int:
         # By hand: some versions of argparse drop a second `--`, which belongs to the command.
         cut = options.index("--")
         options, command_line = options[:cut], options[cut + 1 :]
-    args = module.read_plainly(options) if chosen.takes_command else None
+    # Who starts commands reads the usual options without argparse, if it can.
+    read_plainly = getattr(module, "read_plainly", None)
+    args = read_plainly(options) if read_plainly is not None else None
     if args is None:
         from cli.parsing import parse  # noqa: PLC0415 - argparse takes long
 

@@ -36,6 +36,15 @@ def parser_of(
     return parser
 
 
+class _Listing(argparse.HelpFormatter):
+    """Gives the names of commands the room that argparse forgets to count: their indentation."""
+
+    def format_help(self) -> str:
+        """Return the help."""
+        self._action_max_length += self._indent_increment
+        return super().format_help()
+
+
 def without_command(arguments: Sequence[str]) -> int:
     """Answer a command line that names no command we know: with help, or the version."""
     parser = argparse.ArgumentParser(
@@ -43,6 +52,7 @@ def without_command(arguments: Sequence[str]) -> int:
         description="An event-sourced ledger of cron executions.",
         epilog="`cronledger COMMAND --help` shows the options of one command.",
         allow_abbrev=False,
+        formatter_class=_Listing,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     listed = parser.add_subparsers(title="commands", metavar="COMMAND")

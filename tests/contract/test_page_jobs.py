@@ -23,8 +23,8 @@ def browsing(server: ServerProcess, api: Api) -> Browsing:
 
 def defined(api: Api, **fields: object) -> dict[str, str]:
     """Define a job; return it."""
-    body = {"name": fresh("job"), "command": "true", "schedule": "0 3 * * *", **fields}
-    return dict(api.request("POST", JOBS, payload=body).ok(201).json())
+    body = {"name": fresh("job"), "command": "true", "schedule": "0 3 * * *", "agent_id": "nobody"}
+    return dict(api.request("POST", JOBS, payload=body | fields).ok(201).json())
 
 
 def row(browsing: Browsing, job: dict[str, str]) -> str:

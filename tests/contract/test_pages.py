@@ -166,13 +166,14 @@ def test_a_one_time_link_signs_in_once_and_only_when_it_is_sent(
 
 def pages(api: Api) -> dict[str, str]:
     """One address of each kind of page."""
-    failed = api.brought_to("failed", job_name=f"{NASTY} {fresh('n')}")["id"]
+    name = f"{NASTY} {fresh('n')}"
+    failed = api.brought_to("failed", job_name=name)["id"]
     running = api.start().id
     return {
         "/sign-in": "/sign-in",
         "/": "/",
         "/night": "/night",
-        "/jobs": "/jobs",
+        "/jobs": f"/jobs?q={quote(name)}",
         "/agents": "/agents",
         "execution": f"/executions/{failed}",
         "running": f"/executions/{running}",
