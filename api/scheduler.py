@@ -38,7 +38,7 @@ _PAUSE_SECONDS: Final = 1.0
 # Those who do not hold the lock leave a due job to the one who does for so long.
 _PATIENCE: Final = timedelta(seconds=2)
 _JOBS_AT_ONCE: Final = 10_000
-_CHUNK: Final = 250
+_CHUNK: Final = 500
 
 _log = logging.getLogger(__name__)
 
