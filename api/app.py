@@ -125,7 +125,6 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     scheduler = Scheduler(ledger)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
-    await scheduler.adopt()
     tasks = [
         asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
         asyncio.create_task(repeat("listener", listener.listen, 0.2)),

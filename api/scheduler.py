@@ -37,8 +37,10 @@ ACTOR: Final = "server:schedule"
 _PAUSE_SECONDS: Final = 1.0
 # Those who do not hold the lock leave a due job to the one who does for so long.
 _PATIENCE: Final = timedelta(seconds=2)
+# How often it is looked for jobs that came to be without a server, as by an import.
+_ADOPT_SECONDS: Final = 60.0
 _JOBS_AT_ONCE: Final = 10_000
-_CHUNK: Final = 250
+_CHUNK: Final = 500
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Scheduler:
         self._clock = clock
         self._pause = 0.0
         self._failing: set[UUID] = set()
+        self._adopted_at = float("-inf")
         self.counters = ScheduleCounters()
 
     async def round(self) -> None:
@@ -75,16 +78,13 @@ class Scheduler:
         self._pause = _PAUSE_SECONDS
         self._pause = await self.tick()
 
-    async def adopt(self) -> None:
-        """Take on jobs that came to be without a server, as by an import."""
-        async with self._ledger.pool.connection() as connection:
-            await schedules.adopt(connection)
-
     async def tick(self) -> float:
         """Settle what has come by now; return for how many seconds nothing more comes."""
         async with self._ledger.pool.connection() as connection:
             try:
                 is_first = await schedules.lock(connection)
+                if is_first:
+                    await self._adopt(connection)
                 began = await self._clock(connection)
                 patience = timedelta() if is_first else _PATIENCE
                 is_more = await self._settle_due(connection, began, patience)
@@ -102,6 +102,11 @@ class Scheduler:
         if upcoming is None:
             return _PAUSE_SECONDS
         return min(_PAUSE_SECONDS, max(0.0, (upcoming - now).total_seconds()))
+
+    async def _adopt(self, connection: AsyncConnection[Any]) -> None:
+        if time.monotonic() - self._adopted_at >= _ADOPT_SECONDS:
+            await schedules.adopt(connection)
+            self._adopted_at = time.monotonic()
 
     async def _settle_due(
         self, connection: AsyncConnection[Any], now: datetime, patience: timedelta

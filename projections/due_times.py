@@ -153,9 +153,11 @@ def _last(
     cron: str, time_zone: str, start: datetime, until: datetime, count: int
 ) -> list[datetime]:
     """Return the last `count` times up to `until`, and two after it."""
-    window, found = _WINDOW, list[datetime]()
-    while len(found) < count and (not found or until - window > start):
+    window = _WINDOW
+    while True:
         found = between(cron, time_zone, max(start, until - window), until)
+        if len(found) >= count or until - window <= start:
+            break
         window *= 2
     return [*found[-count:], *_first(cron, time_zone, until)]
 

@@ -225,7 +225,7 @@ async def test_what_nobody_noted_is_taken_on_at_start(table: Timetable) -> None:
     with table.database.as_owner() as owner:
         owner.execute("DELETE FROM store.schedules")
     # when
-    await table.server.scheduler.adopt()
+    await table.server.crash()
     await table.tick()
     # then
     assert (table.made("j"), table.passed("j")) == (made, passed)

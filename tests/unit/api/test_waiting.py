@@ -288,6 +288,23 @@ async def test_too_much_news_wakes_everyone() -> None:
         assert await _woken(claim, ear) == [True, True]
 
 
+async def test_the_scheduler_hears_what_concerns_it() -> None:
+    """Changed jobs always; ends of executions while some are held that may wait for them."""
+    waiting = Waiting()
+    for notice, is_holding, expected in (
+        (_notice(pending=[None]), True, False),
+        (_notice(jobs=True), False, True),
+        (_notice(ended=[ONE]), False, False),
+        (_notice(ended=[ONE]), True, True),
+        (_notice(overflow=True), False, True),
+    ):
+        waiting.is_holding = is_holding
+        waiting.schedule.clear()
+        waiting.hear(notice)
+
+        assert waiting.schedule.is_set() is expected
+
+
 async def test_a_stop_ends_every_wait() -> None:
     """When the server goes down nobody waits any longer, and a new wait ends before it begins."""
     waiting = Waiting()
