@@ -21,7 +21,17 @@ from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
 from api.presence import Presence
-from api.routes import agents, creation, executions, jobs, logs, operations, overview
+from api.retrying import Retrier
+from api.routes import (
+    agents,
+    creation,
+    executions,
+    jobs,
+    logs,
+    operations,
+    overview,
+    retries,
+)
 from api.settings import Settings
 from api.waiting import Waiting
 from domain.ids import Uuid7
@@ -40,6 +50,7 @@ HANDLERS: Final = (
     *agents.HANDLERS,
     *logs.HANDLERS,
     *jobs.HANDLERS,
+    *retries.HANDLERS,
     *operations.HANDLERS,
 )
 
@@ -83,12 +94,14 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     sweeper = Sweeper(ledger)
     listener = Listener(ledger, conninfo, ledger.appender.sender)
     housekeeper = Housekeeper(ledger, witness_path)
+    retrier = Retrier(ledger)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
     tasks = [
         asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
         asyncio.create_task(repeat("listener", listener.listen, 0.2)),
         asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
+        *(asyncio.create_task(task) for task in retrier.tasks()),
     ]
     try:
         yield Metrics(ledger, sweeper)

@@ -1,6 +1,7 @@
 """Who waits for what: agents for work, heartbeats for a cancel, followers for output."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Self, TypeAlias
@@ -20,6 +21,7 @@ class Waiting:
         self._claims: dict[ClaimWait, None] = {}
         self._cancels: Ears = defaultdict(set)
         self._outputs: Ears = defaultdict(set)
+        self._commits: set[asyncio.Event] = set()
         self.stopping = False
 
     @property
@@ -34,6 +36,8 @@ class Waiting:
 
     def wake_everyone(self) -> None:
         """Let everyone look again, as after a gap in the news."""
+        for event in self._commits:
+            event.set()
         for place in self._claims:
             place.event.set()
         for ears in (self._cancels, self._outputs):
@@ -43,6 +47,8 @@ class Waiting:
 
     def hear(self, notice: Notice) -> None:
         """Wake one claim for each new pending execution, and who waits for a cancel or an end."""
+        for event in self._commits:
+            event.set()
         if notice.overflow:
             self.wake_everyone()
             return
@@ -79,6 +85,12 @@ class Waiting:
     def output(self, execution_id: UUID) -> "ExecutionWait":
         """Return a place among those who wait for output of one execution, or its end."""
         return ExecutionWait(self, self._outputs, execution_id)
+
+    def commits(self) -> asyncio.Event:
+        """Return what is set whenever anybody, here or elsewhere, has recorded anything."""
+        event = asyncio.Event()
+        self._commits.add(event)
+        return event
 
     def enter_claim(self, place: "ClaimWait") -> None:
         """Take a place in the queue for work."""
@@ -176,3 +188,10 @@ async def _heard(waiting: Waiting, event: asyncio.Event, seconds: float) -> bool
     except TimeoutError:
         return False
     return not waiting.stopping
+
+
+async def heard(commits: asyncio.Event) -> None:
+    """Wait until somebody has recorded anything, a second at most: news can be lost."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(commits.wait(), 1)
+    commits.clear()
