@@ -17,9 +17,11 @@ from api import options, problems
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
+from api.delivering import Deliverer
 from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
+from api.notifying import Notifier
 from api.presence import Presence
 from api.retrying import Retrier
 from api.routes import (
@@ -31,6 +33,7 @@ from api.routes import (
     operations,
     overview,
     retries,
+    webhooks,
 )
 from api.settings import Settings
 from api.waiting import Waiting
@@ -51,6 +54,7 @@ HANDLERS: Final = (
     *logs.HANDLERS,
     *jobs.HANDLERS,
     *retries.HANDLERS,
+    *webhooks.HANDLERS,
     *operations.HANDLERS,
 )
 
@@ -94,14 +98,15 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     sweeper = Sweeper(ledger)
     listener = Listener(ledger, conninfo, ledger.appender.sender)
     housekeeper = Housekeeper(ledger, witness_path)
-    retrier = Retrier(ledger)
+    deliverer = Deliverer(ledger)
+    reacting = (Retrier(ledger), Notifier(ledger), deliverer)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
     tasks = [
         asyncio.create_task(repeat("sweep", sweeper.sweep, ledger.settings.sweep_seconds)),
         asyncio.create_task(repeat("listener", listener.listen, 0.2)),
         asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
-        *(asyncio.create_task(task) for task in retrier.tasks()),
+        *(asyncio.create_task(task) for one in reacting for task in one.tasks()),
     ]
     try:
         yield Metrics(ledger, sweeper)
@@ -109,6 +114,7 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await deliverer.stop()
         # At this point nobody submits any more: what is queued is committed, then we are done.
         await ledger.appender.stop()
         await housekeeper.remember_head()

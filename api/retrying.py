@@ -121,8 +121,8 @@ def noted(news: Iterable[News], states: Mapping[UUID, State]) -> Noted:
     for one in news:
         if one.type in _STOPPED:
             result.dropped_of_jobs.add(one.stream_id)
-            for execution_id, plan in list(result.planned.items()):
-                if plan.job_stream == one.stream_id:
+            for execution_id, known in list(result.planned.items()):
+                if known.job_stream == one.stream_id:
                     del result.planned[execution_id]
         elif one.type in FAILED:
             if plan := _plan(one, states):

@@ -13,6 +13,7 @@ _BEFORE = (
 )
 
 
+
 async def job_ids(connection: AsyncConnection[Any], executions: Iterable[UUID]) -> dict[UUID, str]:
     """Return the job of each execution."""
     return dict(await (await connection.execute(_JOBS, [list(executions)])).fetchall())

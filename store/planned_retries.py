@@ -89,4 +89,5 @@ async def upcoming(pool: AsyncConnectionPool[Any]) -> list[PlannedRetry]:
         connection.cursor(row_factory=args_row(PlannedRetry)) as cursor,
     ):
         await cursor.execute(_LIST, [LISTED_MAX])
-        return await cursor.fetchall()
+        found: list[PlannedRetry] = await cursor.fetchall()
+    return found
