@@ -6,12 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from api import problems
-from api.described import agents, executions, jobs, operations
+from api.described import agents, executions, jobs, operations, reactions
 from api.described.operation import Operation
 
 OPERATIONS: Final = (
     *executions.OPERATIONS,
     *jobs.OPERATIONS,
+    *reactions.OPERATIONS,
     *agents.OPERATIONS,
     *operations.OPERATIONS,
 )
@@ -22,7 +23,7 @@ _ERRORS: Final = {
     400: "A parameter or the body is wrong; the sentence names the field",
     401: "The access token is missing, unknown, revoked or expired",
     403: "The access token is not allowed to do this",
-    404: "There is no such execution or job",
+    404: "There is no such execution, job or webhook",
     409: "The execution's status does not allow this; the sentence names the allowed ones",
     412: "The job is at another version than If-Match says",
     413: "The body is too large",
