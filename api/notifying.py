@@ -18,7 +18,7 @@ from domain.execution import Execution
 from domain.job import CronJob
 from domain.streams import State
 from projections import overview, reactions
-from store import deliveries, definitions, history, webhooks
+from store import definitions, deliveries, history, webhooks
 from store.definitions import Targets
 from store.following import Connection, Follower, News
 from store.webhooks import Webhook
@@ -113,7 +113,9 @@ class Notifier:
         if not found:
             return
         async with self._ledger.pool.connection() as connection, connection.transaction():
-            fresh = await deliveries.not_told(connection, [(one.job_id, one.due_at) for one in found])
+            fresh = await deliveries.not_told(
+                connection, [(one.job_id, one.due_at) for one in found]
+            )
             audience = await self._audience(connection, fresh)
             for one in found:
                 if one.job_id not in fresh:

@@ -47,7 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     pool_size: int = 10
     queue_max: int = 10_000
     retries_per_minute: int = 60
-    webhook_networks: str = ""
+    webhook_networks: str | None = None
 
     @property
     def lapses(self) -> Lapses:
@@ -111,7 +111,7 @@ def networks(settings: Settings) -> list[ipaddress.IPv4Network | ipaddress.IPv6N
     Raises `SettingsError`.
     """
     found = []
-    for text in settings.webhook_networks.split(","):
+    for text in (settings.webhook_networks or "").split(","):
         if not text.strip():
             continue
         try:

@@ -1,8 +1,8 @@
 """One request to a webhook: to an address that was looked at first, signed, and bounded.
 
 A name is resolved once, every address that it has is judged, and the connection is made to one of
-those very addresses, so that a name cannot lead elsewhere a moment later. Redirects are answers like
-others and not followed. Standard library only.
+those very addresses, so that a name cannot lead elsewhere a moment later. Redirects are answers
+like others and not followed. Standard library only.
 """
 
 import base64
@@ -58,9 +58,7 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
     return f"t={timestamp},v1={hmac.digest(secret.encode(), said, hashlib.sha256).hex()}"
 
 
-def post(
-    url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[Network]
-) -> Result:
+def post(url: str, body: bytes, headers: Mapping[str, str], allowed: Sequence[Network]) -> Result:
     """Send `body`; never raises for what the target, its name or its network does."""
     began = time.monotonic()
 
@@ -93,7 +91,7 @@ def _exchange(
         headers = {**headers, "Authorization": f"Basic {base64.b64encode(said).decode()}"}
     connection = _Connection(host, port, addresses, _tls() if parts.scheme == "https" else None)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    # A target that sends a byte now and then keeps every single read in time: the whole has one too.
+    # Who sends a byte now and then keeps every single read in time: the whole has a limit too.
     watch = threading.Timer(WHOLE_SECONDS, connection.cut)
     watch.daemon = True
     watch.start()

@@ -78,7 +78,9 @@ def _secret(client: Client, args: argparse.Namespace, path: str, body: dict[str,
     if args.json:
         print_json(answer)
     else:
-        print(f"this secret signs what is sent to {args.name}; it is shown only now", file=sys.stderr)
+        print(
+            f"this secret signs what is sent to {args.name}; it is shown only now", file=sys.stderr
+        )
         print(answer.json()["secret"])
     return 0
 

@@ -347,8 +347,6 @@ def _give_up(
 def _retry(state: Execution, command: commands.Retry) -> Decision:
     if state.status not in RETRYABLE:
         raise errors.NotRetryable(status=state.status)
-    if command.automatic and (state.retried_as is not None or is_done_with(state)):
-        raise errors.NeedsNoRetry
     created = events.Created(
         job_id=state.job_id,
         configuration=state.configuration,
@@ -367,19 +365,6 @@ def _retry(state: Execution, command: commands.Retry) -> Decision:
         _envelope(command, command.new_id, 1, state.root_id, created),
         _next(state, command, events.Retried(retried_as=command.new_id)),
     )
-
-
-def is_done_with(state: Execution) -> bool:
-    """Tell whether a failure is none to make up for: somebody canceled it, or it went well.
-
-    An agent that was held for lost may have said so later.
-    """
-    late = state.late
-    went_well = late is not None and (
-        late.outcome == "canceled"
-        or (late.outcome == "exited" and late.ending.exit_code == 0)
-    )
-    return went_well or state.cancel_requested_at is not None
 
 
 def _claimed_to_be(envelope: Envelope, moment: datetime | None) -> Envelope:

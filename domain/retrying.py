@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from domain.execution import RETRYABLE, Execution, is_done_with
+from domain import errors
+from domain.execution import RETRYABLE, Execution
 from domain.job import CronJob
 from domain.job_events import RetryPlan
 
@@ -23,7 +24,7 @@ def retry_at(state: Execution, job: CronJob | None, heard_at: datetime) -> datet
     plan = job.plan.retry
     if state.attempt > plan.max_retries or state.retried_as is not None:
         return None
-    if not _qualifies(plan, state) or is_done_with(state):
+    if not _qualifies(plan, state) or _is_done_with(state):
         return None
     if state.completed_at is None or heard_at - state.completed_at > STALE:
         return None
@@ -38,6 +39,28 @@ def wait_seconds(plan: RetryPlan, attempt: int) -> int:
         return given[attempt - 1]
     grown = given[-1] * plan.backoff_factor ** (attempt - len(given))
     return int(min(grown, max(plan.interval_seconds_max, given[-1])))
+
+
+def check(state: Execution | None) -> None:
+    """Refuse an automatic retry of what was retried already, or needs none.
+
+    Raises `NeedsNoRetry`. Called under the append lock, so that there is one at most.
+    """
+    if state is not None and (state.retried_as is not None or _is_done_with(state)):
+        raise errors.NeedsNoRetry
+
+
+def _is_done_with(state: Execution) -> bool:
+    """Tell whether a failure is none to make up for: somebody canceled it, or it went well.
+
+    An agent that was held for lost may have said so later.
+    """
+    if state.cancel_requested_at is not None:
+        return True
+    late = state.late
+    return late is not None and (
+        late.outcome == "canceled" or (late.outcome == "exited" and late.ending.exit_code == 0)
+    )
 
 
 def _qualifies(plan: RetryPlan, state: Execution) -> bool:

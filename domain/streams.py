@@ -3,7 +3,7 @@
 from typing import Final, TypeAlias, get_args
 from uuid import UUID
 
-from domain import commands, execution, job, job_commands
+from domain import commands, execution, job, job_commands, retrying
 from domain.commands import Command
 from domain.events import Envelope, Happened
 from domain.execution import Execution
@@ -30,7 +30,10 @@ def decide(state: State | None, command: Command | JobCommand) -> tuple[Envelope
     """
     if isinstance(command, AboutJob):
         return job.decide(state if isinstance(state, CronJob) else None, command)
-    return execution.decide(state if isinstance(state, Execution) else None, command)
+    known = state if isinstance(state, Execution) else None
+    if isinstance(command, commands.Retry) and command.automatic:
+        retrying.check(known)
+    return execution.decide(known, command)
 
 
 def stream_of(command: Command | JobCommand) -> UUID:

@@ -13,7 +13,6 @@ _BEFORE = (
 )
 
 
-
 async def job_ids(connection: AsyncConnection[Any], executions: Iterable[UUID]) -> dict[UUID, str]:
     """Return the job of each execution."""
     return dict(await (await connection.execute(_JOBS, [list(executions)])).fetchall())

@@ -51,9 +51,7 @@ def opened(body: bytes, keys: Keys) -> Definition:
     return _each(_decoder.decode(body), keys.decrypt)
 
 
-async def bodies(
-    connection: AsyncConnection[Any], digests: Mapping[str, str]
-) -> dict[str, bytes]:
+async def bodies(connection: AsyncConnection[Any], digests: Mapping[str, str]) -> dict[str, bytes]:
     """Return the stored definitions of several jobs by job id; erased ones are left out."""
     jobs = {bytes.fromhex(digest): job_id for job_id, digest in digests.items()}
     found = await connection.execute(

@@ -49,9 +49,7 @@ def test_each_end_is_told_to_those_who_want_to_hear_of_it(api: Api, receiver: Re
     ended(api, other, "failed")
     for status in ("success", "failed", "timeout", "success", "canceled", "success"):
         ended(api, job, status)
-    heard = receiver.until(
-        job["id"], *["success"] * 3, "failure", "failure", "recovery"
-    )
+    heard = receiver.until(job["id"], *["success"] * 3, "failure", "failure", "recovery")
     assert all(one.is_signed_with(secret) for one in heard)
     assert len({one.headers["cronledger-event-id"] for one in heard}) == len(heard)
     assert receiver.about(other["id"]) == []
@@ -110,7 +108,12 @@ def test_what_was_not_taken_is_told_again_until_it_is(api: Api, receiver: Receiv
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.2:8420/", "http://169.254.169.254/latest/", "http://[::1]/", "http://10.0.0.1"],
+    [
+        "http://127.0.0.2:8420/",
+        "http://169.254.169.254/latest/",
+        "http://[::1]/",
+        "http://10.0.0.1",
+    ],
 )
 def test_addresses_that_are_not_public_are_not_called(api: Api, url: str) -> None:
     """The attempt says which address it was, and how to allow it."""

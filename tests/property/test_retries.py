@@ -57,9 +57,7 @@ class World:
         for one in told:
             self.log.append(one)
             self.recorded.append(self.now)
-            self.states[one.originator_id] = streams.evolve(
-                self.states.get(one.originator_id), one
-            )
+            self.states[one.originator_id] = streams.evolve(self.states.get(one.originator_id), one)
         return bool(told)
 
     def executions(self) -> list[Execution]:
@@ -106,7 +104,7 @@ def _ending(code: int | None) -> Ending:
     return Ending(1, output.NOTHING, output.NOTHING, exit_code=code, failure_reason=reason)
 
 
-def act(world: World, what: str, which: int, bit: bool) -> None:  # noqa: FBT001, C901 - drawn
+def act(world: World, what: str, which: int, bit: bool) -> None:  # noqa: FBT001, C901, PLR0912 - drawn; a case each
     """Do one thing to the world, if it can be done."""
     known = world.executions()
     one = known[which % len(known)] if known else None
@@ -145,8 +143,10 @@ def act(world: World, what: str, which: int, bit: bool) -> None:  # noqa: FBT001
 ACTS: Final = st.lists(
     st.tuples(
         st.sampled_from(
-            ["run", "pause", "resume", "wait", "follow", "fire", "retry", "cancel"]
-            + ["start", "end", "lose", "follow", "fire", "start", "lose", "end"]
+            [
+                *("run", "pause", "resume", "wait", "follow", "fire", "retry", "cancel"),
+                *("start", "end", "lose", "follow", "fire", "start", "lose", "end"),
+            ]
         ),
         st.integers(0, 90),
         st.booleans(),

@@ -23,7 +23,10 @@ HERE = [ipaddress.ip_network("127.0.0.1/32")]
     [
         *((public, True) for public in ("8.8.8.8", "2001:4860:4860::8888")),
         *((private, False) for private in ("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1")),
-        *((special, False) for special in ("169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1")),
+        *(
+            (special, False)
+            for special in ("169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1")
+        ),
         *((six, False) for six in ("::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1")),
         *((mapped, False) for mapped in ("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::")),
     ],
