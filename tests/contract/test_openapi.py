@@ -136,7 +136,7 @@ def check_nothing_was_found(server: ServerProcess, folder: Path, *, examples: in
     assert "Traceback" not in server.stderr
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_schemathesis_finds_nothing(server: ServerProcess, tmp_path: Path) -> None:
     """10 examples an operation, each phase, all checks; see the hooks for what JSON cannot say."""
     check_nothing_was_found(server, tmp_path, examples=EXAMPLES)
