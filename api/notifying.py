@@ -1,7 +1,7 @@
 """Notifications: notes, as the log grows and as runs stay out, what is to be told to whom."""
 
 from collections.abc import Coroutine, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
@@ -18,7 +18,7 @@ from domain.execution import Execution
 from domain.job import CronJob
 from domain.streams import State
 from projections import overview, reactions
-from store import definitions, deliveries, history, webhooks
+from store import configurations, definitions, deliveries, history, webhooks
 from store.definitions import Targets
 from store.following import Connection, Follower, News
 from store.webhooks import Webhook
@@ -27,14 +27,34 @@ FAILURES: Final = frozenset({"failed", "timeout"})
 MISSED_SECONDS: Final = 10.0
 # What was recorded before that, while no server ran or on another ledger, is no news any more.
 _NEWS_LASTS: Final = timedelta(days=1)
+_PASSED: Final = "schedule.missed"
+# Whoever paused or deleted a job knows that it does not run.
+_TOLD_REASONS: Final = frozenset({"downtime", "start_deadline"})
 
 
 class Overdue(Struct, frozen=True):
-    """A time at which a job should have run."""
+    """A time at which a job should have run.
+
+    Of several that passed together it is the last, `first_due_at` the first, and `count` how many.
+    `reason` is the ledger's, or None where only the run is missing.
+    """
 
     due_at: str
-    expected_schedule: str
+    expected_schedule: str | None
     expected_timezone: str | None
+    first_due_at: str | None = None
+    count: int | None = None
+    reason: str | None = None
+
+
+class _Passed(Struct):
+    """What the event of due times that passed says of them."""
+
+    job_id: str
+    first_due_at: datetime
+    last_due_at: datetime
+    reason: str
+    count: int | None = None
 
 
 class Subject(Struct, frozen=True, omit_defaults=True):
@@ -81,10 +101,23 @@ class Audience:
         for webhook_id in hearing:
             await deliveries.note(self._connection, webhook_id, event_id, event, text)
 
-    def _of(self, job_id: str) -> tuple[tuple[str, ...], Targets]:
+    def job(self, job_id: str) -> CronJob | None:
+        """Return the job, None if it is none that is defined."""
         job = self._jobs.get(ids.job_stream(job_id))
-        tags = job.plan.tags if isinstance(job, CronJob) and job.status != "deleted" else ()
-        return tags, self._named.get(job_id, Targets())
+        return job if isinstance(job, CronJob) and job.status != "deleted" else None
+
+    async def name(self, job_id: str) -> str | None:
+        """Return what the job is called, None if that is not known (any more)."""
+        job = self.job(job_id)
+        if job is None:
+            return None
+        digests = {job_id: job.configuration.sha256}
+        body = (await definitions.bodies(self._connection, digests)).get(job_id)
+        return configurations.shown(body).job_name or None
+
+    def _of(self, job_id: str) -> tuple[tuple[str, ...], Targets]:
+        job = self.job(job_id)
+        return job.plan.tags if job else (), self._named.get(job_id, Targets())
 
 
 class Notifier:
@@ -127,6 +160,9 @@ class Notifier:
 
     async def _note(self, connection: Connection, news: list[News]) -> None:
         since = wire.now() - _NEWS_LASTS
+        await self._note_passed(
+            connection, [one for one in news if one.type == _PASSED and one.recorded_at > since]
+        )
         ended = [one for one in news if one.type in FINAL and one.recorded_at > since]
         if not ended:
             return
@@ -148,6 +184,30 @@ class Notifier:
             state = states.get(one.stream_id)
             if isinstance(state, Execution):
                 await _tell_end(connection, audience, one, state)
+
+    async def _note_passed(self, connection: Connection, news: list[News]) -> None:
+        """Note due times of which the scheduler says that nothing ran."""
+        if not news:
+            return
+        payloads = await history.payloads(connection, [one.position for one in news])
+        passed = {
+            position: one
+            for position, payload in payloads.items()
+            if (one := msgspec.json.decode(payload, type=_Passed)).reason in _TOLD_REASONS
+        }
+        audience = await self._audience(connection, {one.job_id for one in passed.values()})
+        for position, one in sorted(passed.items()):
+            job = audience.job(one.job_id)
+            missed = Overdue(
+                due_at=wire.timestamp(one.last_due_at),
+                expected_schedule=job.plan.cron if job else None,
+                expected_timezone=job.plan.timezone if job else None,
+                first_due_at=wire.timestamp(one.first_due_at),
+                count=one.count,
+                reason=one.reason,
+            )
+            subject = Subject(one.job_id, await audience.name(one.job_id), missed=missed)
+            await audience.tell("missed", one.job_id, str(position), subject)
 
     async def _audience(self, connection: Connection, job_ids: set[str]) -> Audience:
         everyone = await webhooks.everyone(connection, self._ledger.keys)

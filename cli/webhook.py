@@ -25,7 +25,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="make one and print its secret, this one time")
-    create.add_argument("url", metavar="URL", help="where to send to")
     create.add_argument(
         "--event",
         action="append",
@@ -48,6 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for word, action in actions.choices.items():
         if action is not listing:
             action.add_argument("name", metavar="NAME", type=name, help="what it is called")
+        if action is create:
+            action.add_argument("url", metavar="URL", help="where to send to")
         if word == "redeliver":
             action.add_argument("delivery", metavar="DELIVERY", help="dlv_…, as listed")
         action.add_argument("--json", action="store_true", help="print the server's JSON")

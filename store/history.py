@@ -44,6 +44,14 @@ async def states(connection: AsyncConnection[Any], streams: Iterable[UUID]) -> d
     }
 
 
+async def payloads(connection: AsyncConnection[Any], positions: list[int]) -> dict[int, bytes]:
+    """Return what the events at these positions say, as it is stored."""
+    rows = await connection.execute(
+        "SELECT position, payload FROM ledger.events WHERE position = ANY(%s)", [positions]
+    )
+    return dict(await rows.fetchall())
+
+
 def _envelope(
     stream_id: UUID, version: int, event_type: str, schema_version: int, *rest: Any
 ) -> Envelope:

@@ -88,8 +88,8 @@ class World:
                 continue
             execution, job = self.states[key], self.states.get(JOB)
             if _is_wanted(execution, job):
-                retry = {"execution_id": key, "new_id": self.fresh(), "automatic": True}
-                self.do(commands.Retry(**self.stamp(ACTOR), **retry))
+                stamp = self.stamp(ACTOR) | {"execution_id": key, "new_id": self.fresh()}
+                self.do(commands.Retry(**stamp, automatic=True))
             if crash:
                 return
             del self.plans[key]

@@ -59,7 +59,7 @@ def test_the_address_that_was_judged_is_the_one_that_is_called(
     with running_receiver() as receiver:
         real = socket.getaddrinfo
         monkeypatch.setattr(
-            webhook_call.socket,
+            socket,
             "getaddrinfo",
             lambda host, port, *rest, **named: (
                 resolve(host, port) if host == "hooks.example" else real(host, port, *rest, **named)
