@@ -17,14 +17,17 @@ from api import options, problems
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
+from api.delivering import Deliverer
 from api.feed import Tail
 from api.follow import Followers
 from api.ledger import Ledger
 from api.metrics import Metrics
+from api.notifying import Notifier
 from api.pages import door, handlers, rendered
 from api.pages.shared import Changes, Shared
 from api.presence import Presence
 from api.retention import Retention
+from api.retrying import Retrier
 from api.routes import (
     agents,
     creation,
@@ -35,8 +38,10 @@ from api.routes import (
     logs,
     operations,
     overview,
+    retries,
     schedule,
     statistics,
+    webhooks,
 )
 from api.scheduler import Scheduler
 from api.settings import Settings
@@ -63,6 +68,8 @@ HANDLERS: Final = (
     *logs.HANDLERS,
     *jobs.HANDLERS,
     *schedule.HANDLERS,
+    *retries.HANDLERS,
+    *webhooks.HANDLERS,
     *operations.HANDLERS,
 )
 
@@ -123,6 +130,8 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     housekeeper = Housekeeper(ledger, witness_path)
     retention = Retention(ledger)
     scheduler = Scheduler(ledger)
+    deliverer = Deliverer(ledger)
+    reacting = (Retrier(ledger), Notifier(ledger), deliverer)
     # Leases are given their fresh period before the first request is answered.
     await sweeper.sweep()
     tasks = [
@@ -131,6 +140,7 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
         asyncio.create_task(repeat("housekeeping", housekeeper.keep, 1)),
         asyncio.create_task(repeat("retention", retention.look, 1)),
         asyncio.create_task(repeat("schedule", scheduler.round, 0)),
+        *(asyncio.create_task(task) for one in reacting for task in one.tasks()),
     ]
     try:
         yield Metrics(ledger, sweeper, scheduler)
@@ -138,6 +148,7 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await deliverer.stop()
         # At this point nobody submits any more: what is queued is committed, then we are done.
         await ledger.appender.stop()
         await housekeeper.remember_head()

@@ -122,16 +122,19 @@ def cron_of(field: str, schedule: str) -> str:
 
 def _webhooks(field: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
     for address in addresses:
-        try:
-            parts = urlsplit(address)
-            whole = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
-        except ValueError:
-            whole = None
-        if not whole or not address.isascii() or not address.isprintable() or " " in address:
-            raise invalid(
-                f"notification_config.{field}", "holds what is no address such as https://host/path"
-            )
+        check_address(f"notification_config.{field}", address)
     return addresses
+
+
+def check_address(field: str, address: str) -> None:
+    """Raise `Problem` 400 unless `address` is a whole one of http or https."""
+    try:
+        parts = urlsplit(address)
+        whole = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+    except ValueError:
+        whole = None
+    if not whole or not address.isascii() or not address.isprintable() or " " in address:
+        raise invalid(field, "holds what is no address such as https://host/path")
 
 
 def merged(ledger: Ledger, view: JobView, asked: ChangeJob) -> CreateJob:

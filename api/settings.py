@@ -52,6 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     retention_failure_days: float | None = None
     retention_failure_bytes: int | None = None
     retention_seconds: float = 3600
+    retries_per_minute: int = 60
+    webhook_networks: str | None = None
 
     @property
     def lapses(self) -> Lapses:
@@ -109,6 +111,9 @@ def _check(settings: Settings) -> None:
         )
     if settings.lease_seconds < 2 * settings.heartbeat_seconds:
         raise SettingsError("lease_seconds must be at least twice heartbeat_seconds.")
+    if settings.retries_per_minute < 0:
+        raise SettingsError("retries_per_minute must be 0 (no automatic retries) or more.")
+    networks(settings)
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise SettingsError("TLS needs both tls_certificate and tls_key.")
     if not _is_loopback(settings.host) and not (
@@ -118,6 +123,24 @@ def _check(settings: Settings) -> None:
             f"Tokens would travel unencrypted on {settings.host}: give --tls-certificate and "
             "--tls-key, or say --behind-tls-proxy if a proxy in front does TLS."
         )
+
+
+def networks(settings: Settings) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return the networks that webhooks may be sent to though they are private.
+
+    Raises `SettingsError`.
+    """
+    found = []
+    for text in (settings.webhook_networks or "").split(","):
+        if not text.strip():
+            continue
+        try:
+            found.append(ipaddress.ip_network(text.strip()))
+        except ValueError as error:
+            raise SettingsError(
+                f"webhook_networks: {error}; give networks such as 10.1.0.0/16,127.0.0.1/32."
+            ) from error
+    return found
 
 
 def _is_loopback(host: str) -> bool:

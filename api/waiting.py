@@ -1,6 +1,7 @@
 """Who waits for what: agents for work, heartbeats for a cancel, followers for output or events."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Self, TypeAlias
@@ -111,6 +112,12 @@ class Waiting:
     def commits(self) -> "ExecutionWait":
         """Return a place among those who wait for anything that is recorded."""
         return ExecutionWait(self, self._commits, _LOG)
+
+    def bell(self) -> asyncio.Event:
+        """Return what is set whenever anybody, here or elsewhere, has recorded anything."""
+        event = asyncio.Event()
+        self._commits[_LOG].add(event)
+        return event
 
     def enter_claim(self, place: "ClaimWait") -> None:
         """Take a place in the queue for work."""
@@ -249,3 +256,10 @@ async def _heard(waiting: Waiting, event: asyncio.Event, seconds: float) -> bool
     except TimeoutError:
         return False
     return not waiting.stopping
+
+
+async def heard(bell: asyncio.Event) -> None:
+    """Wait until somebody has recorded anything, a second at most: news can be lost."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(bell.wait(), 1)
+    bell.clear()

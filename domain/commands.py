@@ -110,13 +110,17 @@ class Lose(Struct, frozen=True):
 
 
 class Retry(Struct, frozen=True):
-    """Create a new execution with the same configuration from one that failed or timed out."""
+    """Create a new execution with the same configuration from one that failed or timed out.
+
+    The server's own (`automatic`) is one at most, while a person may retry again and again.
+    """
 
     at: datetime
     by: str
     command_id: UUID
     execution_id: UUID
     new_id: UUID
+    automatic: bool = False
 
 
 class Erase(Struct, frozen=True):

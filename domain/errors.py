@@ -39,6 +39,12 @@ class NotStartable(Refusal):
     """This execution is {status}; only executions that are pending can be claimed."""
 
 
+class NeedsNoRetry(Refusal):
+    """This execution was retried already, or turned out to need no retry; a person may still
+    retry it.
+    """
+
+
 class NotExpirable(Refusal):
     """This execution is {status}; only executions that are pending and have a start deadline can
     end as not started.

@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias, get_args
 from uuid import UUID
 
-from domain import commands, due, errors, execution, execution_rules, job, job_commands
+from domain import (
+    commands,
+    due,
+    errors,
+    execution,
+    execution_rules,
+    job,
+    job_commands,
+    retrying,
+)
 from domain.commands import Command
 from domain.due import PassedTimes
 from domain.due_commands import DueCommand, Release, Settle
@@ -44,7 +53,10 @@ def decide(state: State | None, command: Command | JobCommand) -> tuple[Envelope
         return job.decide(state if isinstance(state, CronJob) else None, command)
     if isinstance(state, PassedTimes) and isinstance(command, commands.Create):
         raise errors.ExecutionExists
-    return execution_rules.decide(state if isinstance(state, Execution) else None, command)
+    known = state if isinstance(state, Execution) else None
+    if isinstance(command, commands.Retry) and command.automatic:
+        retrying.check(known)
+    return execution_rules.decide(known, command)
 
 
 def stream_of(command: AnyCommand) -> UUID:

@@ -1,10 +1,11 @@
 """What people wrote of a job beside what it runs: one body that can be erased."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from psycopg import AsyncConnection
 
 from domain.bodies import BodyDigest
 from store import configurations
@@ -48,6 +49,16 @@ def seal(definition: Definition, keys: Keys) -> tuple[Configuration, BodyDigest]
 def opened(body: bytes, keys: Keys) -> Definition:
     """Return a stored definition. Raises `WrongKey`."""
     return _each(_decoder.decode(body), keys.decrypt)
+
+
+async def bodies(connection: AsyncConnection[Any], digests: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the stored definitions of several jobs by job id; erased ones are left out."""
+    jobs = {bytes.fromhex(digest): job_id for job_id, digest in digests.items()}
+    found = await connection.execute(
+        "SELECT digest, body FROM store.configurations WHERE digest = ANY(%s::bytea[])",
+        [list(jobs)],
+    )
+    return {jobs[bytes(digest)]: bytes(body) for digest, body in await found.fetchall()}
 
 
 def _each(definition: Definition, change: Callable[[str], str]) -> Definition:

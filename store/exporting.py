@@ -26,7 +26,11 @@ TABLES: Final[dict[str, int]] = {
 # The others, which an import makes anew or does without.
 MADE_ANEW: Final = frozenset({"pending", "leases", "cancels", "held"})
 LEFT_OUT: Final = frozenset(
-    {"idempotency", "agents", "tokens", "sessions", "sign_in_links", "schedules"}
+    {
+        *("idempotency", "agents", "tokens", "sessions", "sign_in_links", "schedules"),
+        *("followers", "planned_retries", "retry_budget"),
+        *("webhooks", "deliveries", "delivery_attempts", "told_missed"),
+    }
 )
 _EVENTS_AT_ONCE: Final = 1000
 _EVENTS: Final = """

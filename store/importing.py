@@ -116,6 +116,8 @@ def _restored(
     rows.flush()
     _check_configurations(connection)
     refold(connection, projections, events.head.position, lapses)
+    # Retries and messages are about what happens from here on.
+    connection.execute("UPDATE store.followers SET position = %s", [events.head.position])
     connection.execute(
         "UPDATE ledger.identity SET ledger_id = %s, key_check = %s, created_at = %s",
         [first.ledger_id, first.key_check, first.created_at],

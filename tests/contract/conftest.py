@@ -10,7 +10,11 @@ from tests.support.server import ServerProcess, running_server
 from tests.support.tokens import make_token, owner_conninfo
 
 # Held executions get no heartbeats here, and must not be given up between two looks at them.
-PATIENT = {"CRONLEDGER_LEASE_SECONDS": "3600"}
+# Webhooks reach a receiver on this machine, and only at this one address.
+PATIENT = {
+    "CRONLEDGER_LEASE_SECONDS": "3600",
+    "CRONLEDGER_WEBHOOK_NETWORKS": "127.0.0.1/32",
+}
 
 
 @pytest.fixture(scope="session")
