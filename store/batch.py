@@ -8,12 +8,10 @@ command, never the batch.
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from domain import commands, errors, events
 from domain.due_commands import Release, Settle
@@ -23,12 +21,10 @@ from domain.execution_rules import Decision
 from domain.job import CronJob
 from domain.job_commands import RunJob
 from domain.streams import AnyCommand, State, decide, evolve, stream_of, subject_of
-from store import chain, mapper
-from store.chain import NewEvent
+from store import chain
 from store.changes import Change
-from store.erasure import Erasure
 from store.reading import BatchRead, Candidate
-from store.rooms import Rooms, start_seconds
+from store.rooms import Rooms
 from store.states import known_histories
 from store.work import (
     Answer,
@@ -42,38 +38,7 @@ from store.work import (
     Notice,
     Work,
 )
-
-
-class BatchWrite(Struct):
-    """What is written in one transaction (sql/write_batch.sql), and the states after it."""
-
-    commit: chain.Commit
-    configurations: list[Configuration] = field(default_factory=list)
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    queued: list[dict[str, Any]] = field(default_factory=list)
-    unqueued: list[UUID] = field(default_factory=list)
-    leases: list[dict[str, Any]] = field(default_factory=list)
-    cancels: list[dict[str, Any]] = field(default_factory=list)
-    answers: list[KeptAnswer] = field(default_factory=list)
-    expected: list[dict[str, Any]] = field(default_factory=list)
-    erasure: Erasure = field(default_factory=Erasure)
-
-    def parameters(self) -> list[bytes | None]:
-        """Return the statement's parameters in order."""
-        # What is erased goes with statements of its own, after this one.
-        commit, *parts, _ = msgspec.structs.astuple(self)
-        return [
-            msgspec.json.encode(commit.events),
-            str(commit.commit_number).encode(),
-            commit.recorded_at.isoformat().encode(),
-            str(commit.ledger_id).encode(),
-            *(msgspec.json.encode(rows) if rows else None for rows in parts),
-        ]
-
-    def texts(self) -> list[str | None]:
-        """Return the same parameters as text."""
-        return [None if part is None else part.decode() for part in self.parameters()]
-
+from store.writing import BatchWrite, new_event, queued_row
 
 Verdict: TypeAlias = Done | Exception
 
@@ -132,14 +97,14 @@ class Bench:
         A verdict is what became of a work, or the refusal (or bug) that ended it.
         """
         verdicts = [self._verdict(work) for work in works]
-        new = [_encoded(envelope) for envelope in self._envelopes]
+        new = [new_event(envelope) for envelope in self._envelopes]
         write = self._write
         write.commit, self.head = chain.extend(
             self.head, self._ledger_id, self._now, new, self._before.commit_number + 1
         )
         write.configurations = list(self._configurations.values())
         for state in self._queued.values():
-            write.queued.append(_queued(state, self._now))
+            write.queued.append(queued_row(state, self._now))
             if state.labels:
                 self.notice.labelled.append((state.pinned_agent_id, state.labels))
             else:
@@ -371,32 +336,3 @@ def _done(state: State | None, *, changed: bool = False, replayed: Answer | None
 
 def _lowest(waiting: deque[Candidate]) -> UUID:
     return waiting[0].execution_id
-
-
-def _queued(state: Execution, now: datetime) -> dict[str, Any]:
-    """Return a row of the pending queue; what most executions do not have is left out."""
-    row: dict[str, Any] = {
-        "execution_id": state.id,
-        "pinned_agent_id": state.pinned_agent_id,
-        "configuration": state.configuration.sha256,
-    }
-    if state.labels:
-        row["labels"] = state.labels
-    if state.start_deadline_seconds is not None:
-        row["start_seconds"] = start_seconds(state, now)
-    return row
-
-
-def _encoded(envelope: Envelope) -> NewEvent:
-    event_type, schema_version, payload = mapper.encode(envelope.event)
-    return NewEvent(
-        stream_id=envelope.originator_id,
-        version=envelope.originator_version,
-        type=event_type,
-        schema_version=schema_version,
-        occurred_at=envelope.at,
-        actor=envelope.actor,
-        command_id=envelope.command_id,
-        correlation_id=envelope.correlation_id,
-        payload=payload,
-    )

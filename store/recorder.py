@@ -28,9 +28,9 @@ from psycopg.sql import SQL, Composed
 from domain.events import Envelope
 from store import chain, mapper, sql
 from store.appender import APPEND_LOCK
-from store.batch import BatchWrite
 from store.chain import Head, NewEvent
 from store.work import Notice
+from store.writing import BatchWrite
 
 _COLUMNS: Final = SQL(
     "position, stream_id, version, type, payload, occurred_at, actor, command_id, correlation_id,"

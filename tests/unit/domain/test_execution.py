@@ -391,7 +391,6 @@ def test_a_late_outcome_leaves_the_status() -> None:
 def test_a_report_with_another_ending_is_another_report() -> None:
     """The same outcome with another duration or exit code was not said before."""
     state = given(*HISTORIES["succeeded"])
-
     with pytest.raises(errors.AlreadyFinal):
         decide(state, complete(ending=replace(ending(), duration_ms=1501)))
 
