@@ -17,7 +17,7 @@ from store import configurations
 
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
-BEFORE_MAX: Final = (1 << 63) - 1
+BEFORE_MAX: Final = 10**18 - 1
 
 Req = Request[Any, Any, Any]
 

@@ -33,7 +33,7 @@ def facts(log: Sequence[naive.Event]) -> dict[str, list[Fact]]:
 
 
 def _once(seen: Seen) -> Iterator[str]:
-    settled = {row["id"]: row for row in seen.rows("SELECT * FROM store.schedules")}
+    settled = {row["id"]: row for row in seen.rows("SELECT id, settled_until FROM store.schedules")}
     for job_id, of_job in facts(seen.log).items():
         for one, other in pairwise(of_job):
             if other[0] <= one[1]:
