@@ -9,8 +9,8 @@ module. That module has two functions:
 `configure` also runs for `cronledger NAME --help`, so heavy imports (litestar, psycopg,
 eventsourcing, and layers that import them) stand inside `run`, not at the top of the module. `run`
 may raise `UsageError` with a sentence for a wrong use that argparse cannot see. A command with
-`takes_command` gets everything after `--`, untouched, as `args.command_line`; it is waited for by a
-command, so it has a third function, which spares it argparse where nothing is unusual:
+`takes_command` gets everything after `--`, untouched, as `args.command_line`. `exec` is waited for by
+a command, so it has a third function, which spares it argparse where nothing is unusual:
 
     def read_plainly(options: list[str]) -> SimpleNamespace | None   # None: argparse has to look
 
@@ -155,7 +155,8 @@ def _dispatch(arguments: list[str]) -> int:
         # By hand: some versions of argparse drop a second `--`, which belongs to the command.
         cut = options.index("--")
         options, command_line = options[:cut], options[cut + 1 :]
-    args = module.read_plainly(options) if chosen.takes_command else None
+    read_plainly = getattr(module, "read_plainly", None)
+    args = read_plainly(options) if read_plainly else None
     if args is None:
         from cli.parsing import parse  # noqa: PLC0415 - argparse takes long
 
