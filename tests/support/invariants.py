@@ -19,7 +19,7 @@ from domain.events import Envelope
 from domain.execution import fold
 from projections.executions import row as product_row
 from store import mapper
-from tests.support import job_invariants, naive, naive_jobs
+from tests.support import job_invariants, naive, naive_jobs, reaction_invariants
 
 _SHOWN_MAX: Final = 50
 _PREVIEW_BYTES: Final = 4096
@@ -394,4 +394,5 @@ _LOOKS: Final = (
     _bodies,
     _outputs,
     *job_invariants.LOOKS,
+    *reaction_invariants.LOOKS,
 )
