@@ -11,13 +11,15 @@ from api import wire
 from api.ledger import Ledger
 from domain import ids, job_commands
 from domain.job_events import Plan, RetryPlan
-from store import configurations, definitions, planned_retries
+from store import configurations, definitions, deliveries, planned_retries
+from store import database as store_database
 from store.configurations import Job
 from store.work import Work
 from tests.support import invariants
 from tests.support.calls import eventually
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database
+from tests.support.receiver import running_receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -100,3 +102,45 @@ async def test_no_budget_means_no_automatic_retry(database: Database) -> None:
         await asyncio.to_thread(eventually, lambda: found(database, planned), "a late plan")
         await ledger.appender.submit(Desk(ledger).create())
         assert found(database, "SELECT 1 FROM read.executions_1 WHERE triggered_by = 'retry'") == []
+
+
+async def test_a_message_that_a_server_took_with_it_is_sent_by_the_next(
+    database: Database,
+) -> None:
+    """Nobody else gets it while it may be under way; then it is due, until its day is over."""
+    here = {"webhook_networks": "127.0.0.1/32"}
+    state = "SELECT state, attempts FROM store.deliveries"
+    lapse = (
+        "WITH lapsed AS (UPDATE store.webhooks SET resume_at = NULL)"
+        " UPDATE store.deliveries SET due_at = clock_timestamp() RETURNING 1"
+    )
+    with running_receiver() as receiver:
+        receiver.answers = [500]
+        async with running_ledger(database, **here) as ledger:
+            await define(ledger, receiver.url)
+            await Desk(ledger).ended(exit_code=1)
+            tried = "SELECT 1 FROM store.delivery_attempts"
+            await asyncio.to_thread(eventually, lambda: found(database, tried), "an attempt")
+        found(database, lapse)
+        async with store_database.pool(database.conninfo, size=2) as pool:
+            (taken,) = await deliveries.take(pool, database.keys, [], 5, failing=True)
+            assert (taken.attempt, taken.url) == (2, receiver.url)
+            assert await deliveries.take(pool, database.keys, [], 5, failing=True) == []
+        found(database, lapse)
+        receiver.answers = [200]
+        async with running_ledger(database, **here):
+            await asyncio.to_thread(
+                eventually, lambda: found(database, state) == [("delivered", 3)], "delivered"
+            )
+        first, last = receiver.received
+        assert first.message["id"] == last.message["id"]
+        receiver.answers = [500]
+        found(
+            database,
+            "UPDATE store.deliveries SET state = 'pending', due_at = clock_timestamp(),"
+            " expires_at = clock_timestamp() RETURNING 1",
+        )
+        async with running_ledger(database, **here):
+            await asyncio.to_thread(
+                eventually, lambda: found(database, state) == [("given_up", 4)], "given up"
+            )
