@@ -25,7 +25,12 @@ class Metrics:
 
     async def text(self) -> str:
         """Return all figures."""
-        lines = [*self._own(), *self._schedule(), *await self._stored()]
+        lines = [
+            *self._own(),
+            *self._schedule(),
+            *await self._stored(),
+            *await self._reactions(),
+        ]
         parts = []
         for name, kind, help_text, value in lines:
             parts.append(f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{name} {value}\n")
@@ -130,4 +135,22 @@ class Metrics:
             ("cronledger_projected_position", "gauge", "Position of the read model.", projected),
             ("cronledger_pending", "gauge", "Executions that wait (at most 10,000).", pending),
             ("cronledger_running", "gauge", "Executions that run.", running),
+        ]
+
+    async def _reactions(self) -> list[Line]:
+        async with self._ledger.pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT (SELECT count(*) FROM (SELECT 1 FROM store.planned_retries"
+                " WHERE retry_at < clock_timestamp() LIMIT 10000) AS late),"
+                " (SELECT count(*) FROM (SELECT 1 FROM store.deliveries WHERE state = 'pending'"
+                " LIMIT 10000) AS untold),"
+                " (SELECT max(e.position) - min(f.position) FROM ledger.events e,"
+                " store.followers f WHERE e.position = (SELECT max(position) FROM ledger.events))"
+            )
+            row = await cursor.fetchone() or (0, 0, 0)
+        late, untold, behind = (value or 0 for value in row)
+        return [
+            ("cronledger_retries_late", "gauge", "Automatic retries that wait past time.", late),
+            ("cronledger_deliveries_pending", "gauge", "Messages to webhooks that wait.", untold),
+            ("cronledger_followers_behind", "gauge", "Events not acted on yet.", behind),
         ]

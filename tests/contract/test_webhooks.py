@@ -106,6 +106,20 @@ def test_what_was_not_taken_is_told_again_until_it_is(api: Api, receiver: Receiv
     assert state["resume_at"] is not None
 
 
+def test_a_target_that_hangs_holds_up_no_other(api: Api, receiver: Receiver) -> None:
+    """While one takes its time, another hears of all that happens."""
+    tags = [fresh("tag")]
+    with running_receiver() as slow:
+        slow.gate.clear()
+        for target in (slow, receiver):
+            webhook(api, target.url, events=["failure"], tags=tags)
+        job = made(api, tags=tags)
+        for _ in range(3):
+            ended(api, job, "failed")
+        receiver.until(job["id"], *["failure"] * 3)
+        assert len(slow.received) == 1
+
+
 @pytest.mark.parametrize(
     "url",
     [

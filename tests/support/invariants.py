@@ -25,6 +25,7 @@ from tests.support import (
     job_invariants,
     naive,
     naive_jobs,
+    reaction_invariants,
 )
 
 _SHOWN_MAX: Final = 50
@@ -332,4 +333,5 @@ _LOOKS: Final = (
     body_invariants.outputs,
     *job_invariants.LOOKS,
     *due_invariants.LOOKS,
+    *reaction_invariants.LOOKS,
 )

@@ -2,11 +2,19 @@
 
 import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,31 +54,68 @@ def test_a_name_that_leads_to_this_machine_is_not_called() -> None:
     assert "not public" in result.error
 
 
-def test_the_address_that_was_judged_is_the_one_that_is_called(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A name that leads elsewhere a moment later leads nowhere else: it is resolved once."""
+@pytest.fixture
+def leading_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of example hosts lead to this machine; the fixture says which were asked for."""
     asked: list[str] = []
+    real = socket.getaddrinfo
 
-    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+    def resolve(host: str, port: int, *rest: Any, **named: Any) -> list[Any]:
+        if not host.endswith(".example"):
+            return list(real(host, port, *rest, **named))
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return asked
+
+
+def test_the_address_that_was_judged_is_the_one_that_is_called(leading_here: list[str]) -> None:
+    """A name that leads elsewhere a moment later leads nowhere else: it is resolved once."""
     with running_receiver() as receiver:
-        real = socket.getaddrinfo
-        monkeypatch.setattr(
-            socket,
-            "getaddrinfo",
-            lambda host, port, *rest, **named: (
-                resolve(host, port) if host == "hooks.example" else real(host, port, *rest, **named)
-            ),
-        )
-        port = receiver.url.rsplit(":", 1)[1]
-        result = post(f"http://hooks.example:{port}", b"{}", {}, HERE)
-        assert result.is_delivered
+        url = receiver.url.replace("127.0.0.1", "hooks.example")
+        assert post(url, b"{}", {}, HERE).is_delivered
         (received,) = receiver.received
-    assert asked == ["hooks.example"]
-    assert received.headers["host"] == f"hooks.example:{port.partition('/')[0]}"
+    assert leading_here == ["hooks.example"]
+    assert received.headers["host"] == url.split("/")[2]
+
+
+def certificate(host: str, folder: Path) -> Path:
+    """Make a certificate for `host` that vouches for itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = folder / "certificate.pem"
+    file.write_bytes(key.private_bytes(*form) + made.public_bytes(Encoding.PEM))
+    return file
+
+
+@pytest.mark.usefixtures("leading_here")
+def test_a_certificate_must_be_trusted_and_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is called by address is still known by name: another's certificate does not do."""
+    file = certificate("hooks.example", tmp_path)
+    with running_receiver(tls=file) as receiver:
+        url = receiver.url.replace("127.0.0.1", "hooks.example")
+        unknown = post(url, b"{}", {}, HERE)
+        trusting = ssl.create_default_context(cafile=str(file))
+        monkeypatch.setattr(webhook_call, "_tls", lambda: trusting)
+        other = post(url.replace("hooks.", "other."), b"{}", {}, HERE)
+        for result in (unknown, other):
+            assert result.status_code is None
+            assert "certificate" in (result.error or "")
+        assert receiver.received == []
+        assert post(url, b"{}", {}, HERE).is_delivered
 
 
 def serve_once(answer: Callable[[socket.socket], None]) -> str:
