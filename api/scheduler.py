@@ -3,7 +3,7 @@
 Any number of servers may run one. What is due is judged under the append lock, against how far the
 job's times are settled by then, and each due time has a stream of its own in the ledger; so a
 second server is told that it has happened. That one of them holds a lock while it computes merely
-saves the others the work, and they go ahead if it stands still. See docs/decisions/0010.
+saves the others the work, and they go ahead if it stands still. See docs/decisions/0015.
 """
 
 import asyncio
