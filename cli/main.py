@@ -9,8 +9,8 @@ module. That module has two functions:
 `configure` also runs for `cronledger NAME --help`, so heavy imports (litestar, psycopg,
 eventsourcing, and layers that import them) stand inside `run`, not at the top of the module. `run`
 may raise `UsageError` with a sentence for a wrong use that argparse cannot see. A command with
-`takes_command` gets everything after `--`, untouched, as `args.command_line`. `exec` is waited for by
-a command, so it has a third function, which spares it argparse where nothing is unusual:
+`takes_command` gets everything after `--`, untouched, as `args.command_line`. `exec` is waited for
+by a command, so it has a third function, which spares it argparse where nothing is unusual:
 
     def read_plainly(options: list[str]) -> SimpleNamespace | None   # None: argparse has to look
 

@@ -12,12 +12,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.bodies import BodyDigest as BodyDigest  # noqa: PLC0414 - its readers know it from here
+from domain.bodies import ErasureReason
 from domain.job_events import JobEvent
 
 TriggeredBy: TypeAlias = Literal["scheduled", "manual", "retry"]
 Observer: TypeAlias = Literal["agent", "server"]
 Outcome: TypeAlias = Literal["exited", "timed_out", "canceled"]
-ErasureReason: TypeAlias = Literal["requested", "secret", "personal_data", "retention"]
 FailureReason: TypeAlias = Literal[
     "exit_code", "signal", "spawn_failed", "agent_shutdown", "agent_lost", "not_started"
 ]

@@ -11,6 +11,7 @@ from msgspec import Struct
 from psycopg import pq
 
 from domain.commands import Erase
+from domain.job_commands import EraseJob
 from domain.streams import State, stream_of
 from store import changes, sql
 from store.chain import Head
@@ -177,6 +178,8 @@ def _needed(works: Sequence[Work]) -> dict[str, bool]:
         if work.needed is not None:
             takes = isinstance(work.command, Erase)
             needed[work.needed] = takes or needed.get(work.needed, False)
+        if isinstance(work.command, EraseJob):
+            needed |= dict.fromkeys(work.command.bodies, True)
     return needed
 
 

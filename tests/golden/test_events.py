@@ -16,6 +16,7 @@ import pytest
 from domain import events
 from domain.events import BodyDigest, Ending, Event, StreamDigest
 from domain.job_events import (
+    JobBodiesErased,
     JobChanged,
     JobCreated,
     JobDeleted,
@@ -139,6 +140,7 @@ EXPECTED: Final[dict[str, Event]] = {
     "job-paused": JobPaused(),
     "job-resumed": JobResumed(),
     "job-deleted": JobDeleted(),
+    "job-bodies_erased": JobBodiesErased("secret", ("9d" * 32, "1c" * 32)),
 }
 
 
