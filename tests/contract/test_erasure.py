@@ -117,7 +117,7 @@ def test_a_shared_configuration_goes_only_on_an_explicit_word(api: Api) -> None:
     for one in (first, second):
         assert api.one(one.id)["configuration_erased"]
         problem = check_problem(api.post(f"/{one.id}/retry"), 409)
-        assert "configuration of this execution was erased" in problem["detail"]
+        assert "configuration of this execution or job was erased" in problem["detail"]
     assert api.types(second.id)[-1] == "completed"
     # Who runs the same again brings it back, for all who name it.
     api.start(**job)
