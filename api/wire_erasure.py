@@ -20,6 +20,23 @@ class EraseBodies(Struct, forbid_unknown_fields=True, kw_only=True):
     shared: bool = False
 
 
+class EraseJobTexts(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Why texts that a job had are to go, in a word.
+
+    Its executions name the same configurations: only with `shared` they go if there are some.
+    """
+
+    reason: Literal["requested", "secret", "personal_data"] = "requested"
+    shared: bool = False
+
+
+class ErasedJobTexts(Struct):
+    """Of which job how many texts went: configurations, and schedules with webhooks."""
+
+    id: str
+    erased: int
+
+
 class RetainedClass(Struct):
     """Executions that ended one way: what is kept of their output, and what retention would take.
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from agent.client import Answer, Client, Problem
 from cli import job_import, job_options, job_tables, passed_times
 from cli.connection import JOBS, print_json, with_server
+from cli.erase_bodies import REASONS
 from cli.table import cell
 from cli.usage import UsageError
 from domain.ids import derived_job_id
@@ -41,6 +42,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--name", metavar="NAME", help="call it so; its id stays")
             job_options.add(action)
             job_options.add_for_edit(action)
+    erase = actions.add_parser(
+        "erase", help="erase what it had and has no more; of a deleted one all"
+    )
+    erase.add_argument("id", metavar="JOB", help="its id or its name, also of a deleted one")
+    erase.add_argument("--reason", choices=REASONS, default="requested", help="for the record")
+    erase.add_argument(
+        "--shared", action="store_true", help="also what its executions ran, which then show none"
+    )
     imported = actions.add_parser("import", help="make jobs of the lines of a crontab")
     job_import.add(imported)
     explain = actions.add_parser("explain", help="say what a schedule means, and when it is due")
@@ -152,6 +161,21 @@ def _delete(client: Client, args: argparse.Namespace) -> int:
     return 0
 
 
+def _erase(client: Client, args: argparse.Namespace) -> int:
+    body = {"reason": args.reason, "shared": args.shared}
+    try:
+        answer = client.post(path(args.id, "/erase"), body)
+    except Problem as problem:
+        if problem.status != _NOT_FOUND:
+            raise
+        answer = client.post(path(derived_job_id(args.id), "/erase"), body)
+    if args.json:
+        print_json(answer)
+    else:
+        print(f"{cell(answer.json()['id'])}  former texts erased: {answer.json()['erased']}")
+    return 0
+
+
 def _run(client: Client, args: argparse.Namespace) -> int:
     answer = client.post(
         path(_id(client, args), "/run"), headers={"Idempotency-Key": os.urandom(16).hex()}
@@ -196,6 +220,7 @@ _ACTIONS: dict[str, Any] = {
     "pause": _switch,
     "resume": _switch,
     "delete": _delete,
+    "erase": _erase,
     "run": _run,
     "explain": _explain,
 }

@@ -1,8 +1,10 @@
 """Texts that can be erased, as events speak of them."""
 
-from typing import final
+from typing import Literal, TypeAlias, final
 
 from msgspec import Struct
+
+ErasureReason: TypeAlias = Literal["requested", "secret", "personal_data", "retention"]
 
 
 @final

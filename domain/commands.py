@@ -10,7 +10,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events import BodyDigest, Ending, ErasureReason, Outcome, TriggeredBy
+from domain.bodies import ErasureReason
+from domain.events import BodyDigest, Ending, Outcome, TriggeredBy
 
 
 class Create(Struct, frozen=True):

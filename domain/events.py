@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.bodies import BodyDigest as BodyDigest  # noqa: PLC0414 - its readers know it from here
+from domain.bodies import ErasureReason
 from domain.due_events import DueEvent
 from domain.job_events import JobEvent
 
@@ -20,7 +21,6 @@ Observer: TypeAlias = Literal["agent", "server"]
 # Why a pending execution is not offered to agents yet.
 HeldReason: TypeAlias = Literal["overlap", "max_concurrent", "max_concurrent_per_tag"]
 Outcome: TypeAlias = Literal["exited", "timed_out", "canceled"]
-ErasureReason: TypeAlias = Literal["requested", "secret", "personal_data", "retention"]
 FailureReason: TypeAlias = Literal[
     "exit_code", "signal", "spawn_failed", "agent_shutdown", "agent_lost", "not_started"
 ]

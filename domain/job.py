@@ -99,7 +99,8 @@ def decide(state: CronJob | None, command: JobCommand) -> tuple[Envelope, ...]:
     """
     if isinstance(command, job_commands.CreateJob):
         return _create(state, command)
-    if state is None or state.status == "deleted":
+    is_erasure = isinstance(command, job_commands.EraseJob)
+    if state is None or (state.status == "deleted" and not is_erasure):
         raise errors.JobNotFound
     if command.expected_version not in (None, state.version):
         raise errors.JobChangedMeanwhile(version=state.version)
@@ -112,6 +113,8 @@ def decide(state: CronJob | None, command: JobCommand) -> tuple[Envelope, ...]:
             return _told(state, command, *_resumed(state))
         case job_commands.DeleteJob():
             return _told(state, command, job_events.JobDeleted())
+        case job_commands.EraseJob():
+            return _told(state, command, *_erased(state, command))
         case job_commands.RunJob():
             return (_run(state, command),)
 
@@ -147,6 +150,14 @@ def _paused(state: CronJob) -> tuple[JobEvent, ...]:
 
 def _resumed(state: CronJob) -> tuple[JobEvent, ...]:
     return (job_events.JobResumed(),) if state.status == "paused" else ()
+
+
+def _erased(state: CronJob, command: job_commands.EraseJob) -> tuple[JobEvent, ...]:
+    in_use = {state.definition.sha256, state.configuration.sha256}
+    if state.status == "deleted":
+        in_use = set()
+    bodies = tuple(digest for digest in command.bodies if digest not in in_use)
+    return (job_events.JobBodiesErased(command.reason, bodies),) if bodies else ()
 
 
 def _run(state: CronJob, command: job_commands.RunJob) -> Envelope:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.bodies import BodyDigest
+from domain.bodies import BodyDigest, ErasureReason
 from domain.job_events import Plan
 
 
@@ -68,4 +68,15 @@ class RunJob(AboutJob, frozen=True):
     expected_version: int | None = None
 
 
-JobCommand: TypeAlias = CreateJob | ChangeJob | PauseJob | ResumeJob | DeleteJob | RunJob
+class EraseJob(AboutJob, frozen=True):
+    """Erase texts that the job had, by their digests; those that it has now stay.
+
+    Of a deleted job all may go.
+    """
+
+    reason: ErasureReason
+    bodies: tuple[str, ...]
+    expected_version: int | None = None
+
+
+JobCommand: TypeAlias = CreateJob | ChangeJob | PauseJob | ResumeJob | DeleteJob | RunJob | EraseJob

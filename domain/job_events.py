@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, final
 
 from msgspec import Struct, field
 
-from domain.bodies import BodyDigest
+from domain.bodies import BodyDigest, ErasureReason
 
 MissedPolicy: TypeAlias = Literal["run_once", "skip", "run_all"]
 OverlapPolicy: TypeAlias = Literal["allow", "skip", "queue", "cancel_running"]
@@ -103,4 +103,19 @@ class JobDeleted(Struct, frozen=True, tag_field="type", tag="job.deleted"):
     """The job is no more. What it ran stays in the ledger."""
 
 
-JobEvent: TypeAlias = JobCreated | JobChanged | JobPaused | JobResumed | JobDeleted
+@final
+class JobBodiesErased(Struct, frozen=True, tag_field="type", tag="job.bodies_erased"):
+    """Texts that the job had are gone, in the transaction that says so.
+
+    `bodies` are digests of configurations and definitions that earlier events of this job name. A
+    configuration is gone for every execution that names it, too. One is back once a later
+    `JobCreated` or `JobChanged` (of a configuration: or a Created) names it again.
+    """
+
+    reason: ErasureReason
+    bodies: tuple[str, ...]
+
+
+JobEvent: TypeAlias = (
+    JobCreated | JobChanged | JobPaused | JobResumed | JobDeleted | JobBodiesErased
+)

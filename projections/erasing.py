@@ -1,5 +1,6 @@
 """What erasing and retention must know: who shares a configuration, whose output is due to go."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,14 @@ _DUE: Final = (
 _JOB_WITH: Final = """
 SELECT job_id FROM read.jobs_1
 WHERE job_id = %(job_id)s AND configuration = decode(%(digest)s, 'hex') AND status <> 'deleted'"""
+_KEPT: Final = """
+SELECT encode(digest, 'hex') FROM store.configurations
+WHERE digest = ANY(%(digests)s) ORDER BY 1"""
+_NAMING: Final = """
+SELECT count(*) FROM (
+    SELECT 1 FROM read.executions_1
+    WHERE job_id = %(job_id)s AND configuration = ANY(%(digests)s) LIMIT %(count_max)s
+) AS counted"""
 _SUMS: Final = """
 SELECT succeeded, count(*), sum(bytes)::bigint, count(*) FILTER (WHERE is_due),
        coalesce(sum(bytes) FILTER (WHERE is_due), 0)::bigint
@@ -78,6 +87,31 @@ async def forget_answers(pool: AsyncConnectionPool[Any], row: Row) -> None:
         await connection.execute(sql.named("forget_answers").encode(), _of_configuration(row))
 
 
+async def kept_of_job(
+    pool: AsyncConnectionPool[Any], job_id: str, digests: Sequence[str]
+) -> tuple[list[str], int]:
+    """Return which of a job's texts are stored, and how many executions name one of those.
+
+    They are counted no further than 1,000.
+    """
+    asked = _of_job(job_id, digests)
+    async with pool.connection() as connection:
+        cursor = await connection.execute(_KEPT, asked)
+        kept = [row[0] for row in await cursor.fetchall()]
+        cursor = await connection.execute(_NAMING, _of_job(job_id, kept))
+        found = await cursor.fetchone()
+    return kept, found[0] if found else 0
+
+
+async def forget_answers_of_job(
+    pool: AsyncConnectionPool[Any], stream: UUID, job_id: str, digests: Sequence[str]
+) -> None:
+    """Forget answers to repeated requests that show a job, or what ran with its former texts."""
+    asked = _of_job(job_id, digests) | {"stream": stream}
+    async with pool.connection() as connection:
+        await connection.execute(sql.named("forget_answers_of_job").encode(), asked)
+
+
 async def due(pool: AsyncConnectionPool[Any], policy: Policy) -> list[Due]:
     """Return executions whose output is due to go, oldest first, at most 10,000."""
     async with pool.connection() as connection:
@@ -95,6 +129,14 @@ async def sums(pool: AsyncConnectionPool[Any], policy: Policy) -> tuple[Sums, Su
 
 def _of_configuration(row: Row) -> dict[str, Any]:
     return {"job_id": row.job_id, "digest": row.configuration}
+
+
+def _of_job(job_id: str, digests: Sequence[str]) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "digests": [bytes.fromhex(digest) for digest in digests],
+        "count_max": SHARERS_MAX,
+    }
 
 
 def _judged(question: str) -> bytes:

@@ -93,6 +93,8 @@ def _may_happen(state: CronJob, event: events.Event) -> bool:
             return state.status == "paused"
         case job_events.JobChanged() | job_events.JobDeleted():
             return state.status != "deleted"
+        case job_events.JobBodiesErased():
+            return True
         case _:
             return False
 

@@ -23,7 +23,7 @@ from psycopg.sql import SQL, Identifier
 from projections import shadow, sql
 from projections.findings import Findings
 from projections.read_models import ReadModel
-from projections.verify_bodies import Erased, erased
+from projections.verify_bodies import Erased, erased, missing_of_jobs
 from projections.verify_chain import check_chain
 from projections.verify_rows import KIND
 from projections.verify_streams import check_streams
@@ -143,6 +143,7 @@ def _check_beside(
 ) -> None:
     """Compare what stands beside the log with the read model, which was compared with the log."""
     gone = erased(connection)
+    said: set[str] = set()
     if not all(shadow.exists(connection, table) for model in models for table in model.tables):
         return
     for number, (kind, name) in enumerate(STATEMENTS.items()):
@@ -152,6 +153,16 @@ def _check_beside(
                 found.erased += 1
             else:
                 found.add(kind, subject, detail)
+            if kind == "configuration":
+                said.add(subject)
+    for digest in missing_of_jobs(connection, gone):
+        if digest.hex() in said:
+            continue  # executions name it too
+        if digest in gone.configurations:
+            found.erased += 1
+        else:
+            by = f"is missing, and named by the job {gone.named_by_jobs[digest]}"
+            found.add("configuration", digest.hex(), by)
 
 
 def _is_erased(digest: str, detail: str, gone: Erased) -> bool:

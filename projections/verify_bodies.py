@@ -9,9 +9,11 @@ from msgspec import Struct
 from psycopg import Connection
 
 from domain.events import BodiesErased, BodyDigest, Ending, StreamDigest
+from domain.job_events import JobBodiesErased, JobChanged, JobCreated
 from projections.findings import Findings
 from store import copying, mapper, output
 from store.copying import Sorted, columns, number
+from store.erasure import erased_texts
 
 PREVIEW_BYTES: Final = 4096
 _COPY: Final = "COPY (SELECT {} ORDER BY {}) TO STDOUT (FORMAT BINARY)"
@@ -29,12 +31,17 @@ MESSAGES: Final = _COPY.format(
 )
 _ERASURES: Final = """
 SELECT position, stream_id, version, type, schema_version, payload FROM ledger.events
-WHERE type = 'execution.bodies_erased' ORDER BY position"""
+WHERE type IN ('execution.bodies_erased', 'job.bodies_erased', 'job.created', 'job.changed')
+ORDER BY position"""
 _NAMED_SINCE: Final = """
 SELECT x.configuration, max(e.position)
 FROM read.executions_1 x JOIN ledger.events e ON e.stream_id = x.id AND e.version = 1
 WHERE x.configuration = ANY(%s) AND x.retry_of IS NULL
 GROUP BY 1"""
+_MISSING: Final = """
+SELECT asked.digest FROM unnest(%s::bytea[]) AS asked (digest)
+WHERE NOT EXISTS (SELECT FROM store.configurations c WHERE c.digest = asked.digest)
+ORDER BY 1"""
 _NAMES: Final = {number: name for name, number in output.STREAMS.items()}
 
 
@@ -42,37 +49,48 @@ class Erased(Struct, frozen=True):
     """What was erased on purpose, by the events that say so.
 
     Configurations by digest, output by execution, messages by execution and the version of the
-    last event that erased some.
+    last event that erased some. And `named_by_jobs`: of all configurations and definitions that
+    jobs ever had, the stream of the job that had it.
     """
 
     configurations: frozenset[bytes] = frozenset()
     outputs: frozenset[UUID] = frozenset()
     messages: Mapping[UUID, int] = {}
+    named_by_jobs: Mapping[bytes, UUID] = {}
 
 
 def erased(connection: Connection[Any]) -> Erased:
-    """Return what was erased, and was not brought back by an execution created later."""
+    """Return what was erased, and was not brought back by an execution or a job later."""
     outputs: set[UUID] = set()
     messages: dict[UUID, int] = {}
     configurations: dict[bytes, int] = {}
+    named: dict[bytes, UUID] = {}
     for position, stream, version, event_type, *stored in connection.execute(_ERASURES):
         try:
             event = mapper.decode(event_type, *stored)
         except mapper.UnreadableEvent:
             continue  # said elsewhere
-        if not isinstance(event, BodiesErased):
-            continue
-        if event.output:
+        if isinstance(event, JobCreated | JobChanged):
+            for body in (event.configuration, event.definition):
+                named[digest := bytes.fromhex(body.sha256)] = stream
+                configurations.pop(digest, None)
+        if isinstance(event, BodiesErased | JobBodiesErased):
+            configurations |= {bytes.fromhex(text): position for text in erased_texts(event)}
+        if isinstance(event, BodiesErased) and event.output:
             outputs.add(stream)
-        if event.messages:
+        if isinstance(event, BodiesErased) and event.messages:
             messages[stream] = version
-        if event.configuration is not None:
-            configurations[bytes.fromhex(event.configuration)] = position
     if configurations:
         for digest, position in connection.execute(_NAMED_SINCE, [list(configurations)]):
             if position > configurations[digest]:
                 del configurations[digest]
-    return Erased(frozenset(configurations), frozenset(outputs), messages)
+    return Erased(frozenset(configurations), frozenset(outputs), messages, named)
+
+
+def missing_of_jobs(connection: Connection[Any], gone: Erased) -> list[bytes]:
+    """Return the configurations and definitions that jobs ever had and that are not there."""
+    found = connection.execute(_MISSING, [list(gone.named_by_jobs)])
+    return [digest for (digest,) in found]
 
 
 class Bodies:

@@ -19,10 +19,12 @@ from domain.events import Envelope
 from domain.execution import Execution
 from domain.execution_rules import Decision
 from domain.job import CronJob
-from domain.job_commands import RunJob
+from domain.job_commands import EraseJob, RunJob
+from domain.job_events import JobBodiesErased
 from domain.streams import AnyCommand, State, decide, evolve, stream_of, subject_of
 from store import chain
 from store.changes import Change
+from store.erasure import erased_texts
 from store.reading import BatchRead, Candidate
 from store.rooms import Rooms
 from store.states import known_histories
@@ -179,13 +181,16 @@ class Bench:
         """Refuse to run what is not known any more, and to take away what somebody waits for."""
         if isinstance(command, commands.Retry | RunJob) and digest in self._gone:
             raise errors.ConfigurationErased
-        if isinstance(command, commands.Erase) and command.configuration:
+        taken = set(command.bodies) if isinstance(command, EraseJob) else set()
+        if isinstance(command, commands.Erase) and command.configuration and digest:
+            taken.add(digest)
+        if taken:
             waits = (
                 state
                 for state in self._states.values()
                 if isinstance(state, Execution) and state.status == "pending"
             )
-            if digest in self._awaited or any(s.configuration.sha256 == digest for s in waits):
+            if taken & self._awaited or any(s.configuration.sha256 in taken for s in waits):
                 raise errors.ConfigurationAwaited
 
     def _decided(self, command: AnyCommand, asked: UUID) -> Decision:
@@ -213,6 +218,8 @@ class Bench:
             state = judged.after[envelope.originator_id]
             if isinstance(state, Execution):
                 self._consequences(envelope, state, work)
+            elif isinstance(envelope.event, JobBodiesErased):
+                self._erase(envelope, envelope.event)
         if judged.answer is not None and work.key is not None:
             self._keep(work.key, judged.answer)
         return _done(judged.state, changed=bool(judged.decision))
@@ -303,11 +310,10 @@ class Bench:
         # Erased and brought back in one statement's time: it stays where it is.
         self._write.erasure.configurations.discard(digest)
 
-    def _erase(self, envelope: Envelope, event: events.BodiesErased) -> None:
+    def _erase(self, envelope: Envelope, event: events.BodiesErased | JobBodiesErased) -> None:
         self._write.erasure.add(envelope, event)
-        if event.configuration is not None:
-            self._gone.add(event.configuration)
-            self.notice.erased.append(event.configuration)
+        self._gone.update(texts := erased_texts(event))
+        self.notice.erased += texts
 
     def _unqueue(self, execution_id: UUID) -> None:
         if self._queued.pop(execution_id, None) is None:

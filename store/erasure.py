@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from domain.events import BodiesErased, Envelope
+from domain.job_events import JobBodiesErased
 from store.roundtrip import array
 
 
@@ -18,8 +19,11 @@ class Erasure(Struct):
     messages: list[dict[str, Any]] = field(default_factory=list)
     configurations: set[str] = field(default_factory=set)
 
-    def add(self, envelope: Envelope, event: BodiesErased) -> None:
+    def add(self, envelope: Envelope, event: BodiesErased | JobBodiesErased) -> None:
         """Take in what an event says is gone."""
+        self.configurations.update(erased_texts(event))
+        if isinstance(event, JobBodiesErased):
+            return
         execution_id = envelope.originator_id
         if event.output:
             self.outputs.append(execution_id)
@@ -27,8 +31,6 @@ class Erasure(Struct):
             # A sentence that comes with a later event is none of those that were erased.
             before = envelope.originator_version
             self.messages.append({"execution_id": execution_id, "version": before})
-        if event.configuration is not None:
-            self.configurations.add(event.configuration)
 
     def statements(self, recorded_at: datetime) -> list[tuple[bytes, list[bytes]]]:
         """Return the statements that do it, with their parameters, in order; none for nothing."""
@@ -40,3 +42,10 @@ class Erasure(Struct):
             (b"erase outputs", [outputs, recorded_at.isoformat().encode()]),
             (b"erase bodies", [outputs, *(msgspec.json.encode(rows) for rows in rest)]),
         ]
+
+
+def erased_texts(event: BodiesErased | JobBodiesErased) -> tuple[str, ...]:
+    """Return the digests of the configurations (and a job's definitions) that are gone."""
+    if isinstance(event, JobBodiesErased):
+        return event.bodies
+    return () if event.configuration is None else (event.configuration,)

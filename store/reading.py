@@ -12,6 +12,7 @@ from psycopg import pq
 
 from domain.commands import Erase
 from domain.due_commands import Settle
+from domain.job_commands import EraseJob
 from domain.streams import State, streams_of
 from store import changes, sql
 from store.chain import Head
@@ -203,6 +204,8 @@ def _needed(works: Sequence[Work]) -> dict[str, bool]:
         if work.needed is not None:
             takes = isinstance(work.command, Erase)
             needed[work.needed] = takes or needed.get(work.needed, False)
+        if isinstance(work.command, EraseJob):
+            needed |= dict.fromkeys(work.command.bodies, True)
     return needed
 
 

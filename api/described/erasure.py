@@ -3,6 +3,8 @@
 from typing import Final
 
 from api import wire, wire_erasure
+from api.described.jobs import JOB_ID
+from api.described.jobs import ONE as JOB
 from api.described.operation import ID, ONE, Operation
 
 _ERASING: Final = (
@@ -19,6 +21,20 @@ OPERATIONS: Final = (
         notes=_ERASING,
         parameters=(ID,),
         body=wire_erasure.EraseBodies,
+        body_required=False,
+        errors=(400, 403, 404, 409, 413, 415),
+    ),
+    Operation(
+        *("post", JOB + "/erase", "eraseJobTexts", "Erase texts that a job had", "jobs"),
+        answers={200: ("How many went", wire_erasure.ErasedJobTexts)},
+        scope="admin",
+        notes=(
+            " All that the job's events name and that it has no more goes for good: former"
+            " commands, variables, schedules as written, addresses of webhooks. Of a deleted job"
+            " that is everything. The event `job.bodies_erased` stays."
+        ),
+        parameters=(JOB_ID,),
+        body=wire_erasure.EraseJobTexts,
         body_required=False,
         errors=(400, 403, 404, 409, 413, 415),
     ),

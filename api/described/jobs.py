@@ -9,7 +9,7 @@ from api.routes import executions
 from api.routes.jobs import LIMIT_DEFAULT, LIMIT_MAX, PATH
 
 ONE: Final = PATH + "/{job_id}"
-_ID: Final = parameter("job_id", "path", {"type": "string"}, "The id of a job")
+JOB_ID: Final = parameter("job_id", "path", {"type": "string"}, "The id of a job")
 _TEXT: Final = {"type": "string", "pattern": wire.NO_NUL_PATTERN}
 _IF_MATCH: Final = parameter(
     "If-Match",
@@ -90,7 +90,7 @@ OPERATIONS: Final = (
         *("get", ONE, "getJob", "Get one", "jobs"),
         answers={200: ("The job", wire_jobs.Job)},
         notes=_ETAG,
-        parameters=(_ID,),
+        parameters=(JOB_ID,),
         errors=(400, 404),
     ),
     Operation(
@@ -98,7 +98,7 @@ OPERATIONS: Final = (
         answers={200: ("The job as it is now", wire_jobs.Job)},
         scope="jobs",
         notes=_ETAG,
-        parameters=(_ID, _IF_MATCH),
+        parameters=(JOB_ID, _IF_MATCH),
         body=wire_jobs.ChangeJob,
         body_required=False,
         errors=(*_CHANGES, 413, 415),
@@ -107,14 +107,14 @@ OPERATIONS: Final = (
         *("delete", ONE, "deleteJob", "Delete a job; what it ran stays", "jobs"),
         answers={204: ("It is deleted", None)},
         scope="jobs",
-        parameters=(_ID, _IF_MATCH),
+        parameters=(JOB_ID, _IF_MATCH),
         errors=_CHANGES,
     ),
     Operation(
         *("post", ONE + "/pause", "pauseJob", "Let it be due no more", "jobs"),
         answers={200: ("It is paused", wire_jobs.Job)},
         scope="jobs",
-        parameters=(_ID, _IF_MATCH),
+        parameters=(JOB_ID, _IF_MATCH),
         body=executions.Nothing,
         body_required=False,
         errors=(*_CHANGES, 413, 415),
@@ -123,7 +123,7 @@ OPERATIONS: Final = (
         *("post", ONE + "/resume", "resumeJob", "Let it be due again, from now on", "jobs"),
         answers={200: ("It is enabled", wire_jobs.Job)},
         scope="jobs",
-        parameters=(_ID, _IF_MATCH),
+        parameters=(JOB_ID, _IF_MATCH),
         body=executions.Nothing,
         body_required=False,
         errors=(*_CHANGES, 413, 415),
@@ -132,7 +132,7 @@ OPERATIONS: Final = (
         *("post", ONE + "/run", "runJob", "Run it now, enabled or paused", "jobs"),
         answers={201: ("The new execution", wire.Execution)},
         scope="operate",
-        parameters=(_ID, IDEMPOTENCY),
+        parameters=(JOB_ID, IDEMPOTENCY),
         body=executions.Nothing,
         body_required=False,
         errors=(400, 403, 404, 409, 413, 415, 422),
@@ -140,7 +140,7 @@ OPERATIONS: Final = (
     Operation(
         *("get", ONE + "/events", "jobEvents", "The audit trail, also of a deleted one", "jobs"),
         answers={200: ("Every event in order", wire_jobs.JobAuditTrail)},
-        parameters=(_ID,),
+        parameters=(JOB_ID,),
         errors=(400, 404),
     ),
 )

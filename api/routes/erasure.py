@@ -1,17 +1,23 @@
 """Bodies that go: erasure by hand, and what retention takes."""
 
 from typing import Any, Final
+from uuid import UUID
 
 from litestar import Request, get, post
 from litestar.types import ASGIApp
 
 from api import answers, parameters, rendering, wire, wire_erasure
 from api.ledger import Ledger, of
+from api.routes import jobs
 from api.routes.executions import PATH
-from domain import commands, errors
-from projections import erasing
+from domain import commands, errors, ids, job_commands, job_events
+from projections import erasing, queries
 from projections.queries import View
+from store import mapper
 from store.work import Work
+
+# How often an erasure is begun anew because somebody changed the job meanwhile.
+_ATTEMPTS: Final = 5
 
 Req = Request[Any, Any, Any]
 
@@ -52,10 +58,71 @@ async def _check_shared(ledger: Ledger, view: View, *, shared: bool) -> None:
         raise errors.ConfigurationOfJob(job_id=job_id)
     others = await erasing.sharers(ledger.pool, view.row)
     if others and not shared:
-        count = f"{others} or more" if others == erasing.SHARERS_MAX else str(others)
-        raise errors.ConfigurationShared(others=count)
+        raise errors.ConfigurationShared(others=_count(others))
     # Before the erasure: if that fails they are built anew, which is no loss.
     await erasing.forget_answers(ledger.pool, view.row)
+
+
+@post(jobs.PATH + "/{job_id:str}/erase")
+async def erase_job_texts(request: Req) -> ASGIApp:
+    """Erase the texts that a job had and has no more; of a deleted one all."""
+    ledger = of(request)
+    caller = await ledger.authenticator.require(request, "admin")
+    parameters.query(request, ())
+    asked = await parameters.body(request, wire_erasure.EraseJobTexts)
+    job_id = jobs.job_id_of(request)
+    stream = ids.job_stream(job_id)
+    for attempt in range(1, _ATTEMPTS + 1):
+        version, former = await _former_texts(ledger, stream)
+        kept, naming = await erasing.kept_of_job(ledger.pool, job_id, former)
+        if naming and not asked.shared:
+            raise errors.ConfigurationShared(others=_count(naming))
+        await erasing.forget_answers_of_job(ledger.pool, stream, job_id, kept)
+        command = job_commands.EraseJob(
+            at=wire.now(),
+            by=caller.actor,
+            command_id=ledger.new_id(),
+            stream_id=stream,
+            reason=asked.reason,
+            bodies=tuple(kept),
+            # What it has no more was told by the events that were read.
+            expected_version=version,
+        )
+        try:
+            await ledger.appender.submit(Work(command))
+            break
+        except errors.JobChangedMeanwhile:
+            if attempt == _ATTEMPTS:
+                raise
+    return answers.json(wire_erasure.ErasedJobTexts(job_id, len(kept)))
+
+
+async def _former_texts(ledger: Ledger, stream: UUID) -> tuple[int, list[str]]:
+    """Return the version of a job, and the digests of all texts that it had and has no more.
+
+    Raises `JobNotFound`, or `UnreadableHistory`.
+    """
+    entries = await queries.events(ledger.pool, stream)
+    if not entries:
+        raise errors.JobNotFound
+    had: set[str] = set()
+    has: set[str] = set()
+    for entry in entries:
+        try:
+            event = mapper.decode(entry.type, entry.schema_version, entry.payload)
+        except mapper.UnreadableEvent as error:
+            raise errors.UnreadableHistory(reason=str(error)) from error
+        if isinstance(event, job_events.JobCreated | job_events.JobChanged):
+            has = {event.configuration.sha256, event.definition.sha256}
+        elif isinstance(event, job_events.JobDeleted):
+            has = set()
+        had |= has
+    return entries[-1].version, sorted(had - has)
+
+
+def _count(executions: int) -> str:
+    is_all = executions < erasing.SHARERS_MAX
+    return str(executions) if is_all else f"{executions} or more"
 
 
 @get("/v1/retention")
@@ -87,4 +154,4 @@ def _class(
     )
 
 
-HANDLERS: Final = (erase_bodies, show_retention)
+HANDLERS: Final = (erase_bodies, erase_job_texts, show_retention)

@@ -137,6 +137,8 @@ async def create_job(request: Req) -> ASGIApp:
     if answer is None:
         assert done.job is not None  # noqa: S101 - a create makes one or is refused
         answer = render(done.job)
+    if answer.body is None:  # it showed what was erased since
+        return _answered(ledger, await job_of(ledger, made.job_id), 201, answer.location)
     return answers.json(answer.body, answer.status, {"Location": answer.location or PATH})
 
 
@@ -350,9 +352,14 @@ async def _submitted(ledger: Ledger, request: Req, work: Work) -> None:
         raise Problem(412, "precondition_failed", str(refusal)) from refusal
 
 
-def _answered(ledger: Ledger, view: JobView) -> Answered:
+def _answered(
+    ledger: Ledger, view: JobView, status: int = 200, location: str | None = None
+) -> Answered:
     shown: Job = job_rendering.job(view, ledger.keys, wire.now())
-    return answers.json(shown, headers={"ETag": f'"{shown.version}"'})
+    headers = {"ETag": f'"{shown.version}"'}
+    if location is not None:
+        headers["Location"] = location
+    return answers.json(shown, status, headers)
 
 
 HANDLERS: Final = (

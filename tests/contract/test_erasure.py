@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support.calls import Api, Held, execution_id, fresh
+from tests.support.calls import Api, Held, Reply, execution_id, fresh
 from tests.support.problems import check_problem
 from tests.support.server import ServerProcess
 from tests.support.tokens import owner_conninfo
@@ -117,7 +117,7 @@ def test_a_shared_configuration_goes_only_on_an_explicit_word(api: Api) -> None:
     for one in (first, second):
         assert api.one(one.id)["configuration_erased"]
         problem = check_problem(api.post(f"/{one.id}/retry"), 409)
-        assert "was erased" in problem["detail"]
+        assert "configuration of this execution or job was erased" in problem["detail"]
     assert api.types(second.id)[-1] == "completed"
     # Who runs the same again brings it back, for all who name it.
     api.start(**job)
@@ -181,3 +181,73 @@ def test_retention_says_what_is_kept(api: Api) -> None:
     for kept in shown.values():
         assert (kept["days"], kept["bytes_max"]) == (None, None)
         assert (kept["due_executions"], kept["due_bytes"]) == (0, 0)
+
+
+def _made(api: Api, leak: str, **fields: Any) -> dict[str, Any]:
+    """A job in all of whose texts a secret stands."""
+    job = {
+        "name": fresh("job"),
+        "schedule": "@daily",
+        "command": f"login {leak}",
+        "environment": {"TOKEN": leak},
+        "agent_id": "nobody",
+    }
+    asked = job | fields
+    answer = api.request(
+        "POST", "/v1/cron-jobs", payload=asked, headers={"Idempotency-Key": asked["name"]}
+    )
+    made: dict[str, Any] = {"asked": asked} | answer.ok(201).json()
+    return made
+
+
+def _erased(api: Api, job: dict[str, Any], **body: Any) -> Reply:
+    """Ask for the erasure of what a job had."""
+    return api.request("POST", f"/v1/cron-jobs/{job['id']}/erase", payload=body)
+
+
+def test_a_secret_goes_from_what_a_job_was(server: ServerProcess, api: Api) -> None:
+    """A job that goes on loses its former texts, and keeps what it is now; its trail says so."""
+    # given
+    leak = fresh("leak")
+    job = _made(api, leak)
+    one = f"/v1/cron-jobs/{job['id']}"
+    run = api.request("POST", f"{one}/run").ok(201).json()
+    change = {"command": "login --safely", "environment": {}}
+    api.request("PATCH", one, payload=change).ok()
+    assert _places(server, leak) == ["store.configurations", "store.idempotency"]
+    # when, then
+    assert "(1)" in check_problem(_erased(api, job), 409)["detail"]
+    assert "pending" in check_problem(_erased(api, job, shared=True), 409)["detail"]
+    api.cancel(run["id"]).ok()
+    erased = _erased(api, job, shared=True, reason="secret").ok().json()
+    assert erased == {"id": job["id"], "erased": 1}
+    assert _places(server, leak) == []
+    assert api.request("GET", one).ok().json()["command"] == "login --safely"
+    told = api.request("GET", f"{one}/events").ok().json()["data"][-1]
+    assert (told["type"], told["data"]["reason"]) == ("job.bodies_erased", "secret")
+    assert _erased(api, job).ok().json()["erased"] == 0
+    again = api.request(
+        "POST", "/v1/cron-jobs", payload=job["asked"], headers={"Idempotency-Key": job["name"]}
+    )
+    assert again.ok(201).json()["command"] == "login --safely"
+    api.request("POST", f"{one}/run").ok(201)
+
+
+def test_nothing_is_left_of_a_deleted_job(server: ServerProcess, api: Api) -> None:
+    """All its texts go, though it never ran; made again, it has them again and keeps them."""
+    leak = fresh("leak")
+    job = _made(api, leak, notification_config={"on_failure": ["https://hooks.example/x"]})
+    api.request("DELETE", f"/v1/cron-jobs/{job['id']}").ok(204)
+    assert _erased(api, job).ok().json()["erased"] == 2
+    assert _places(server, leak) == []
+    wish = dict(job["asked"])
+    api.request("POST", "/v1/cron-jobs", payload=wish).ok(201)
+    assert _erased(api, job).ok().json()["erased"] == 0
+    shown = api.request("GET", f"/v1/cron-jobs/{job['id']}").ok().json()
+    assert shown["command"] == f"login {leak}"
+
+
+def test_only_a_job_that_was_there_can_be_erased(api: Api) -> None:
+    """404 for any other; what is no reason is a 400."""
+    check_problem(_erased(api, {"id": fresh("none")}), 404)
+    check_problem(_erased(api, {"id": fresh("none")}, reason="boredom"), 400)

@@ -17,6 +17,7 @@ from domain import events
 from domain.due_events import TimeSkipped, TimesMissed
 from domain.events import BodyDigest, Ending, Event, StreamDigest
 from domain.job_events import (
+    JobBodiesErased,
     JobChanged,
     JobCreated,
     JobDeleted,
@@ -149,6 +150,7 @@ EXPECTED: Final[dict[str, Event]] = {
     "job-paused": JobPaused(),
     "job-resumed": JobResumed(),
     "job-deleted": JobDeleted(),
+    "job-bodies_erased": JobBodiesErased("secret", ("9d" * 32, "1c" * 32)),
 }
 
 

@@ -167,6 +167,22 @@ DAMAGES: Final[dict[str, tuple[str, set[str], str]]] = {
         {"configuration"},
         "is missing, and named by",
     ),
+    "definition of a job gone": (
+        "DELETE FROM store.configurations WHERE digest = (SELECT definition FROM read.jobs_1)",
+        {"configuration"},
+        "is missing, and named by the job",
+    ),
+    "row of a job edited": (
+        "UPDATE read.jobs_1 SET status = 'paused'",
+        {"read model"},
+        "status is 'paused', and should be 'enabled'",
+    ),
+    "erasure of a job's texts hidden": (
+        """UPDATE ledger.events SET type = 'job.resumed', payload = '{"type":"job.resumed"}'
+           WHERE type = 'job.bodies_erased'""",
+        {"leaf hash", "path", "configuration"},
+        "is missing, and named by the job",
+    ),
     "missing in the queue": ("DELETE FROM store.pending", {"queue"}, "not in the queue"),
     "left in the queue": (
         """INSERT INTO store.pending SELECT id, NULL, configuration FROM read.executions_1

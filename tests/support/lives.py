@@ -1,9 +1,16 @@
 """A ledger in which everything happened that can happen, for tests that look at all of it."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
-from domain import commands
-from store import output
+from api import wire
+from api.ledger import Ledger
+from domain import commands, ids, job_commands
+from domain.job_events import Plan
+from store import configurations, definitions, output
+from store.definitions import Definition
+from store.work import Work
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database
 
@@ -50,3 +57,44 @@ async def live(made: Database) -> None:
         given_up = await desk.do(desk.create())
         assert given_up.execution is not None
         await desk.do(desk.cancel(given_up.execution.id))
+        await _job(ledger)
+
+
+async def _job(ledger: Ledger) -> None:
+    """A job that is made, changed, rid of what it was before, and run."""
+    stamp: dict[str, Any] = {"at": wire.now(), "by": "operator:test"}
+    stamp["stream_id"] = ids.job_stream("nightly")
+    for hour in (1, 2):
+        job = configurations.Job("nightly", "nightly", f"run {hour}", 300)
+        configuration, digest = configurations.seal(job, ledger.keys)
+        words = Definition("nightly", f"every day at {hour}am")
+        definition, words_digest = definitions.seal(words, ledger.keys)
+        plan = Plan(f"0 {hour} * * *", "UTC", 300, "run_once", "allow")
+        command: job_commands.JobCommand
+        if hour == 1:
+            former = (digest.sha256, words_digest.sha256)
+            command = job_commands.CreateJob(
+                **stamp,
+                command_id=ledger.new_id(),
+                job_id="nightly",
+                definition=words_digest,
+                configuration=digest,
+                plan=plan,
+            )
+        else:
+            command = job_commands.ChangeJob(
+                **stamp,
+                command_id=ledger.new_id(),
+                definition=words_digest,
+                configuration=digest,
+                plan=plan,
+            )
+        await ledger.appender.submit(
+            Work(command, configuration=configuration, definition=definition)
+        )
+    erase = job_commands.EraseJob(
+        **stamp, command_id=ledger.new_id(), reason="secret", bodies=former
+    )
+    await ledger.appender.submit(Work(erase))
+    run = job_commands.RunJob(**stamp, command_id=ledger.new_id(), new_id=ledger.new_id())
+    await ledger.appender.submit(Work(run, needed=digest.sha256))

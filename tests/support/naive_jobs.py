@@ -15,6 +15,8 @@ _PATHS: Final[dict[str, dict[str, str]]] = {
     "paused": {"job.changed": "paused", "job.resumed": "enabled", "job.deleted": "deleted"},
     "deleted": {"job.created": "enabled"},
 }
+for _place in ("enabled", "paused", "deleted"):
+    _PATHS[_place]["job.bodies_erased"] = _place
 
 
 def is_job(event: Event) -> bool:

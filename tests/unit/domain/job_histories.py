@@ -25,6 +25,7 @@ CHANGED: Final = job_events.JobChanged(DEFINITION, JOB, LATER)
 PAUSED: Final = job_events.JobPaused()
 RESUMED: Final = job_events.JobResumed()
 DELETED: Final = job_events.JobDeleted()
+ERASED: Final = job_events.JobBodiesErased("secret", ("00" * 32,))
 
 HISTORIES: Final[dict[str, tuple[JobEvent, ...]]] = {
     "nothing": (),
@@ -93,5 +94,8 @@ COMMANDS: Final[dict[str, JobCommand]] = {
     "pause": pause(),
     "resume": job_commands.ResumeJob(**_STAMP),
     "delete": job_commands.DeleteJob(**_STAMP),
+    "erase": job_commands.EraseJob(
+        **_STAMP, reason="secret", bodies=("00" * 32, JOB.sha256, DEFINITION.sha256)
+    ),
     "run": job_commands.RunJob(**_STAMP, new_id=OTHER),
 }

@@ -21,7 +21,9 @@ from tests.unit.domain.job_histories import (
     CHANGED,
     COMMANDS,
     CREATED,
+    DEFINITION,
     DELETED,
+    ERASED,
     HISTORIES,
     LATER,
     PAUSED,
@@ -49,6 +51,7 @@ WHEN_ENABLED: Final[dict[str, Expected]] = {
     "pause": (PAUSED,),
     "resume": (),
     "delete": (DELETED,),
+    "erase": (ERASED,),
     "run": (RUN,),
 }
 WHEN_CHANGED: Final = WHEN_ENABLED | {
@@ -68,14 +71,18 @@ WHEN_GONE: Final[dict[str, Expected]] = {
     "create": (CREATED,),
     "create paused": (CREATED, PAUSED),
 }
+# All that a deleted job had may go.
+WHEN_DELETED: Final = WHEN_GONE | {
+    "erase": (replace(ERASED, bodies=("00" * 32, JOB.sha256, DEFINITION.sha256)),)
+}
 RULES: Final[dict[str, dict[str, Expected]]] = {
     "nothing": WHEN_GONE,
     "enabled": WHEN_ENABLED,
     "changed": WHEN_CHANGED,
     "paused": WHEN_PAUSED,
     "resumed": WHEN_ENABLED,
-    "deleted": WHEN_GONE,
-    "deleted while paused": WHEN_GONE,
+    "deleted": WHEN_DELETED,
+    "deleted while paused": WHEN_DELETED,
     "created again": WHEN_ENABLED,
 }
 
@@ -192,7 +199,7 @@ _plans = st.builds(
 _events: st.SearchStrategy[JobEvent] = st.one_of(
     st.builds(type(CREATED), _texts, st.just(JOB), st.just(JOB), _plans),
     st.builds(type(CHANGED), st.just(JOB), st.just(JOB), _plans),
-    st.sampled_from([PAUSED, RESUMED, DELETED]),
+    st.sampled_from([PAUSED, RESUMED, DELETED, ERASED]),
 )
 
 
@@ -209,7 +216,8 @@ def test_any_history_folds_and_is_judged(happened: list[JobEvent], asked: str) -
             state = evolve(state, envelope)
             assert isinstance(state, CronJob)
             assert state.version == envelope.originator_version
-    if asked != "run" and "create" not in asked and "delete" not in asked:
+    # What is stored no more is not asked to go again: that is seen outside the log.
+    if asked not in {"run", "erase", "delete"} and "create" not in asked:
         assert decide(state, COMMANDS[asked]) == ()
 
 
