@@ -13,7 +13,7 @@ from uuid import UUID
 from litestar import Litestar
 from litestar.datastructures import State
 
-from api import options, problems
+from api import options
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
@@ -173,7 +173,7 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
         lifespan=[lifespan],
         state=State({"ledger": ledger, "shared": Shared(), "changes": Changes(ledger)}),
         openapi_config=None,
-        exception_handlers={Exception: problems.respond},
+        exception_handlers={Exception: rendered.respond_anywhere},
         logging_config=None,
         debug=False,
     )

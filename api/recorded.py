@@ -2,11 +2,12 @@
 
 import base64
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from api import wire
 from api.wire_audit import AuditEvent, ExecutionState, LedgerEvent
@@ -24,13 +25,21 @@ _EXECUTION_IDS: Final = frozenset({"root_id", "retry_of", "retried_as"})
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def audit_trail(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[AuditEvent]:
+class Replayed(Struct, frozen=True):
+    """One event of an execution, or why it cannot be read, and the state after it."""
+
+    entry: AuditEntry
+    event: Event | None
+    unreadable: str | None
+    state: Execution | None
+
+
+def replay(execution_id: UUID, entries: Iterable[AuditEntry]) -> Iterator[Replayed]:
     """Return the events of one execution, in order, each with the state after it.
 
     One that cannot be read is marked, and leaves the state as it was.
     """
     state: Execution | None = None
-    trail = []
     for entry in entries:
         event, unreadable = _decoded(entry)
         if event is not None:
@@ -38,16 +47,21 @@ def audit_trail(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[Audit
                 execution_id, entry.version, entry.occurred_at, entry.command_id, event
             )
             state = evolve(state, happened)
-        trail.append(
-            AuditEvent(
-                **_common(entry),
-                correlation_id=ids.to_text(ids.EXECUTION, entry.correlation_id),
-                data=_data(entry.payload),
-                unreadable=unreadable,
-                state=None if state is None else _state(state),
-            )
+        yield Replayed(entry, event, unreadable, state)
+
+
+def audit_trail(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[AuditEvent]:
+    """Return the same for programs."""
+    return [
+        AuditEvent(
+            **_common(one.entry),
+            correlation_id=ids.to_text(ids.EXECUTION, one.entry.correlation_id),
+            data=_data(one.entry.payload),
+            unreadable=one.unreadable,
+            state=None if one.state is None else _state(one.state),
         )
-    return trail
+        for one in replay(execution_id, entries)
+    ]
 
 
 def ledger_event(entry: FeedEntry) -> LedgerEvent:

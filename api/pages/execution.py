@@ -109,7 +109,7 @@ async def _state(request: Req, seen_by: Visitor, view: View) -> dict[str, Any]:
         "hidden": sorted(job.secrets),
         "reason": words.reason(view),
         "duration": words.duration(shown.duration_ms) if row.started_at else "",
-        "steps": steps(entries),
+        "steps": steps(row.id, entries),
         "names": await shared_of(request).get("names", _SECONDS, lambda: _names(ledger)),
         "is_final": row.completed_at is not None,
         "may_retry": seen_by.may_operate and row.status in RETRYABLE and not erased,

@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response, get
+from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from api import answers, parameters
+from api import answers, parameters, problems
 from api.answers import Answered
 from api.pages import words
 from api.pages.door import NotSignedIn, Visitor
@@ -154,9 +155,21 @@ def respond(request: Req, error: Exception) -> Response[bytes]:
     return Response(
         answer.content,
         status_code=answer.status,
-        media_type=answer.media_type,
+        media_type="text/html",  # litestar adds the charset to text
         headers=dict(answer.headers or {}),
     )
+
+
+def respond_anywhere(request: Req, error: Exception) -> Response[bytes]:
+    """Answer an error of any route: whoever mistypes the address of a page gets a page.
+
+    The API answers everyone alike.
+    """
+    accepted = parameters.header(request, "accept") or ""
+    is_of_api = request.scope["path"].startswith("/v1/")
+    if isinstance(error, NotFoundException) and "text/html" in accepted and not is_of_api:
+        return respond(request, error)
+    return problems.respond(request, error)
 
 
 def _of_problem(request: Req, problem: Problem) -> Answered:

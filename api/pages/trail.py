@@ -1,23 +1,24 @@
 """The audit trail of one execution in words, with the state after each event. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct
 
+from api import recorded
 from api.pages import words
+from api.recorded import Replayed
 from domain import events, ids
-from domain.events import Ending, Envelope, Event
-from domain.execution import Execution, evolve
+from domain.events import Ending, Event
 from projections.queries import AuditEntry
-from store import mapper
-from store.mapper import UnreadableEvent
 
 _ACTORS: Final = {"operator": "a person or program", "agent": "the agent", "server": "the server"}
 
 
 class Step(Struct, frozen=True):
-    """One event: what happened, by whom, and the status that it left. None: nobody can tell."""
+    """One event: what happened, by whom, and the status after it. None: there is none yet."""
 
     position: int
     version: int
@@ -31,47 +32,28 @@ class Step(Struct, frozen=True):
     status: str | None
 
 
-def steps(entries: list[AuditEntry]) -> list[Step]:
-    """Return the events in order. After one that cannot be read no state can be told."""
-    state: Execution | None = None
-    readable = True
-    found = []
-    for entry in entries:
-        text, link = "This event cannot be read by this version of Cronledger.", ""
-        try:
-            event = mapper.decode(entry.type, entry.schema_version, entry.payload)
-        except UnreadableEvent:
-            readable = False
-        else:
-            state = evolve(state, _envelope(entry, event))
-            text, link = _said(event)
-        kind, _, actor_id = entry.actor.partition(":")
-        found.append(
-            Step(
-                position=entry.position,
-                version=entry.version,
-                type=entry.type,
-                at=entry.occurred_at,
-                recorded_at=entry.recorded_at,
-                actor=_ACTORS.get(kind, kind),
-                actor_id=actor_id,
-                text=text,
-                link=link,
-                status=state.status if readable and state is not None else None,
-            )
-        )
-    return found
+def steps(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[Step]:
+    """Return the events in order, with the same states as the audit trail for programs has."""
+    return [_step(one) for one in recorded.replay(execution_id, entries)]
 
 
-def _envelope(entry: AuditEntry, event: Event) -> Envelope:
-    return Envelope(
-        originator_id=entry.correlation_id,
-        originator_version=entry.version,
+def _step(one: Replayed) -> Step:
+    entry = one.entry
+    text, link = f"This event cannot be read: {one.unreadable}", ""
+    if one.event is not None:
+        text, link = _said(one.event)
+    kind, _, actor_id = entry.actor.partition(":")
+    return Step(
+        position=entry.position,
+        version=entry.version,
+        type=entry.type,
         at=entry.occurred_at,
-        command_id=entry.command_id,
-        event=event,
-        actor=entry.actor,
-        correlation_id=entry.correlation_id,
+        recorded_at=entry.recorded_at,
+        actor=_ACTORS.get(kind, kind),
+        actor_id=actor_id,
+        text=text,
+        link=link,
+        status=one.state.status if one.state is not None else None,
     )
 
 
@@ -98,7 +80,24 @@ def _said(event: Event) -> tuple[str, str]:
             text = _ended(f"Its agent reported late how it really ended: {how}", event.ending)
         case events.CancelRequested():
             text = "Somebody asked to cancel it"
+        case events.Released():
+            text = "Its wait is over: agents may take it"
+        case events.BodiesErased():
+            text = _erased(event)
     return text, link
+
+
+def _erased(event: events.BodiesErased) -> str:
+    parts = [
+        name
+        for name, is_gone in (
+            ("output", event.output),
+            ("messages", event.messages),
+            ("configuration", event.configuration is not None),
+        )
+        if is_gone
+    ]
+    return f"Erased ({event.reason.replace('_', ' ')}): {', '.join(parts) or 'nothing more'}"
 
 
 def _ended_early(event: events.TimedOut | events.Canceled | events.Lost | events.NotStarted) -> str:

@@ -192,8 +192,8 @@ def entry(version: int, event_type: str, payload: bytes) -> AuditEntry:
     )
 
 
-def test_after_an_event_that_cannot_be_read_no_state_is_told() -> None:
-    """The event is shown and said to be unreadable; what comes after it is shown without state."""
+def test_an_event_that_cannot_be_read_is_said_to_be_so_and_leaves_the_state() -> None:
+    """As in the audit trail for programs; even one that is nested too deeply to be read."""
     created = (
         b'{"type":"execution.created","job_id":"j","configuration":{"bytes":1,"sha256":""},'
         b'"triggered_by":"manual","timeout_seconds":null,"attempt":1,'
@@ -201,11 +201,36 @@ def test_after_an_event_that_cannot_be_read_no_state_is_told() -> None:
     )
     started = b'{"type":"execution.started","agent_id":"a"}'
     good = [entry(1, "execution.created", created), entry(2, "execution.started", started)]
-    assert [step.status for step in trail.steps(good)] == ["pending", "running"]
-    broken = [good[0], entry(2, "execution.broken", b"{"), entry(3, "execution.started", started)]
-    steps = trail.steps(broken)
-    assert [step.status for step in steps] == ["pending", None, None]
-    assert "cannot be read" in steps[1].text
+    assert [step.status for step in trail.steps(UUID(int=9), good)] == ["pending", "running"]
+    deep = b'{"type":"execution.started","agent_id":' + b"[" * 100_000
+    for odd in (b"{", deep):
+        broken = [
+            good[0],
+            entry(2, "execution.started", odd),
+            entry(3, "execution.started", started),
+        ]
+        steps = trail.steps(UUID(int=9), broken)
+        assert [step.status for step in steps] == ["pending", "pending", "running"]
+        assert "cannot be read" in steps[1].text
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "said"),
+    [
+        (
+            "bodies_erased",
+            '"reason":"personal_data","output":true',
+            "Erased (personal data): output",
+        ),
+        ("not_started", "", "No agent took it before its start deadline"),
+        ("released", "", "Its wait is over: agents may take it"),
+    ],
+)
+def test_each_kind_of_event_is_said_in_words(kind: str, fields: str, said: str) -> None:
+    """Not by the name that programs know it by."""
+    payload = f'{{"type":"execution.{kind}"{"," if fields else ""}{fields}}}'.encode()
+    (step,) = trail.steps(UUID(int=9), [entry(1, f"execution.{kind}", payload)])
+    assert step.text == said
 
 
 class Clock:
