@@ -66,6 +66,6 @@ async def test_a_missed_run_is_told_once_for_each_due_time(ledger: Ledger) -> No
     # A day ago it was another due time: that one is told of its own.
     async with ledger.pool.connection() as connection:
         await connection.execute("UPDATE store.told_missed SET due_at = due_at - interval '1 day'")
-        await connection.execute("UPDATE store.deliveries SET id = gen_random_uuid()")
+        await connection.execute("DELETE FROM store.deliveries")
     await notifiers[0].look_for_missed()
-    assert len(await told(ledger)) == 2
+    assert len(await told(ledger)) == 1
