@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from domain.events import BodiesErased, BodyDigest, Ending, StreamDigest
 from domain.job_events import JobBodiesErased, JobChanged, JobCreated
+from projections import shadow
 from projections.findings import Findings
 from store import copying, mapper, output
 from store.copying import Sorted, columns, number
@@ -42,6 +43,7 @@ _MISSING: Final = """
 SELECT asked.digest FROM unnest(%s::bytea[]) AS asked (digest)
 WHERE NOT EXISTS (SELECT FROM store.configurations c WHERE c.digest = asked.digest)
 ORDER BY 1"""
+_EXECUTIONS: Final = "executions_1"
 _NAMES: Final = {number: name for name, number in output.STREAMS.items()}
 
 
@@ -80,7 +82,8 @@ def erased(connection: Connection[Any]) -> Erased:
             outputs.add(stream)
         if isinstance(event, BodiesErased) and event.messages:
             messages[stream] = version
-    if configurations:
+    # Without that table, which is a finding of its own, nobody can say what was brought back.
+    if configurations and shadow.exists(connection, _EXECUTIONS):
         for digest, position in connection.execute(_NAMED_SINCE, [list(configurations)]):
             if position > configurations[digest]:
                 del configurations[digest]

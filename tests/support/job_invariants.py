@@ -89,17 +89,12 @@ def _bodies(seen: Seen) -> Iterator[str]:
         row["digest"].hex(): row["bytes"]
         for row in seen.rows("SELECT digest, octet_length(body) AS bytes FROM store.configurations")
     }
-    erased: dict[str, int] = {}
-    for event in seen.log:
-        if event["type"] == "job.bodies_erased":
-            erased |= dict.fromkeys(naive.payload(event)["bodies"], event["position"])
-        elif event["type"] == "execution.bodies_erased":
-            erased[naive.payload(event).get("configuration", "")] = event["position"]
+    gone = naive.erased_configurations(seen.log)
     for event in seen.log:
         if event["type"] in {"job.created", "job.changed"}:
             for name in ("definition", "configuration"):
                 said = naive.payload(event)[name]
-                if erased.get(said["sha256"], 0) > event["position"]:
+                if said["sha256"] in gone and said["sha256"] not in sizes:
                     continue
                 if sizes.get(said["sha256"]) != said["bytes"]:
                     yield f"stream {event['stream_id']}: its {name} is missing or of other size"

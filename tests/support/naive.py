@@ -192,7 +192,11 @@ def erased_configurations(log: Iterable[Event]) -> set[str]:
     gone: set[str] = set()
     for event in log:
         body = payload(event)
-        if short(event) == "bodies_erased":
+        if event["type"] == "job.bodies_erased":
+            gone |= set(body["bodies"])
+        elif event["type"] in {"job.created", "job.changed"}:
+            gone -= {body[name]["sha256"] for name in ("configuration", "definition")}
+        elif short(event) == "bodies_erased":
             gone |= {body["configuration"]} if "configuration" in body else set()
         elif short(event) == "created" and "retry_of" not in body:
             gone.discard(body["configuration"]["sha256"])
