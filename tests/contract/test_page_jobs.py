@@ -95,3 +95,12 @@ def test_a_job_that_is_not_defined_offers_nothing(browsing: Browsing, api: Api) 
     job = {"id": made["job_id"], "name": made["job_name"]}
     assert "/run" not in row(browsing, job)
     assert browsing.get(f"/jobs/{job['id']}/run").status == 404
+
+
+def test_a_job_tells_how_all_its_runs_went(browsing: Browsing, api: Api) -> None:
+    """By the counters, beside the last runs."""
+    job = defined(api)
+    for outcome in ("success", "success", "failed"):
+        api.brought_to(outcome, job_name=job["name"])
+    assert "66 % of 3<" in row(browsing, job)
+    assert "half within" in row(browsing, job)
