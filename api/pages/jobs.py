@@ -142,6 +142,8 @@ def _card(job: Known, past: _Past, missed: Missed | None, keys: Keys, now: datet
     recent = past.recent
     last = recent[-1] if recent else None
     last_at = ids.created_at(last.id) if last is not None else None
+    # Of fewer, the strip says it all.
+    ever = past.ever if past.ever is not None and past.ever.judged > charts.STRIP_RUNS else None
     schedule, following = _schedule(job, keys, now)
     return Card(
         job_id=job.job_id,
@@ -155,8 +157,8 @@ def _card(job: Known, past: _Past, missed: Missed | None, keys: Keys, now: datet
         spark=charts.spark(recent),
         success_rate=charts.success_rate(recent),
         last_duration=words.duration(last.duration_ms) if last is not None else "",
-        ever=words.success_of(past.ever) if past.ever is not None else "",
-        usual=words.usual_duration(past.ever) if past.ever is not None else "",
+        ever=words.success_of(ever) if ever is not None else "",
+        usual=words.usual_duration(ever) if ever is not None else "",
         schedule=schedule,
         next_at=words.clock(following)[:16],
         next_in=words.ago(following, now) if following is not None else "",

@@ -117,13 +117,11 @@ def span(hours: int) -> str:
 
 def success_of(past: Summary) -> str:
     """Return which share of all that ended went well, such as ``97 % of 1,200``."""
-    if not past.judged:
-        return ""
     # Rounded down: 99.6 % of success is not 100.
-    return f"{100 * past.counts.get('success', 0) // past.judged} % of {past.judged:,}"
+    return f"{100 * past.counts.get('success', 0) // max(1, past.judged)} % of {past.judged:,}"
 
 
 def usual_duration(past: Summary) -> str:
     """Return how long it took as a rule, and at worst but for one of twenty; rounded."""
     median, most = past.percentile(0.5), past.percentile(0.95)
-    return "" if median is None else f"half within {duration(median)}, 95 % {duration(most)}"
+    return "" if median is None else f"half in {duration(median)}, 95 % in {duration(most)}"
