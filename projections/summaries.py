@@ -16,6 +16,7 @@ Interval: TypeAlias = Literal["hour", "day", "all"]
 SUMMARIES_MAX: Final = 1000
 _ROWS_MAX: Final = 100_000
 _NOTHING_YET: Final = datetime.min.replace(tzinfo=UTC)
+FAILURES: Final = ("failed", "timeout")
 LENGTHS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
@@ -59,6 +60,16 @@ class Summary(Struct):
         """Return the duration that `share` of those that ran do not exceed, in milliseconds."""
         return durations.percentile(self.classes, share, self.duration_max_ms)
 
+    @property
+    def judged(self) -> int:
+        """How many went well or ill; canceled ones are neither."""
+        return sum(self.counts.get(one, 0) for one in ("success", *FAILURES))
+
+    @property
+    def success_rate(self) -> float | None:
+        """Which share of these went well; None if there are none."""
+        return self.counts.get("success", 0) / self.judged if self.judged else None
+
     def last_of(self, statuses: Iterable[str]) -> datetime | None:
         """Return when one last ended with any of these statuses."""
         return max((self.last[one] for one in statuses if one in self.last), default=None)
@@ -100,6 +111,14 @@ def wanted(
     if max(0, (beyond - lowest) // length) * times > SUMMARIES_MAX:
         raise TooMuch
     return Wanted(tuple(jobs), interval, by_job, lowest, beyond)
+
+
+async def ever(pool: AsyncConnectionPool[Any], jobs: Sequence[str]) -> dict[str, Summary]:
+    """Return the summary of all that ever ended of each job, for at most 1,000 jobs."""
+    if not jobs:
+        return {}
+    asked = Wanted(tuple(jobs), "all", by_job=True, lowest=_NOTHING_YET, beyond=_NOTHING_YET)
+    return {str(one.job_id): one for one in await read(pool, asked)}
 
 
 async def read(pool: AsyncConnectionPool[Any], asked: Wanted) -> list[Summary]:

@@ -23,9 +23,10 @@ from api.problems import Problem
 from api.routes.executions import PATH
 from api.routes.jobs import job_id_of, job_of, run_now, switching
 from domain import ids, job_commands
-from projections import overview, runs, schedules
+from projections import overview, runs, schedules, summaries
 from projections.overview import Missed
 from projections.runs import Run
+from projections.summaries import Summary
 from store import configurations
 from store.keys import Keys
 from store.tokens import Scope
@@ -58,10 +59,19 @@ class Card(Struct, frozen=True):
     spark: Spark | None
     success_rate: int | None
     last_duration: str
+    ever: str
+    usual: str
     schedule: str
     next_at: str
     next_in: str
     missed_at: str
+
+
+class _Past(Struct, frozen=True):
+    """What ran of one job: the last runs, oldest first, and the sum of all that ended."""
+
+    recent: list[Run]
+    ever: Summary | None
 
 
 class Cards(Struct, frozen=True):
@@ -108,21 +118,32 @@ async def _cards(shared: Shared, ledger: Ledger, text: str, offset: int) -> Card
         everyone, key=lambda job: job.last_status not in words.BAD and job.job_id not in absent
     )
     shown = ordered[offset : offset + _PAGE]
-    recent = await runs.recent(ledger.pool, [job.job_id for job in shown], charts.STRIP_RUNS)
+    shown_ids = [job.job_id for job in shown]
+    recent = await runs.recent(ledger.pool, shown_ids, charts.STRIP_RUNS)
+    ever = await summaries.ever(ledger.pool, shown_ids)
     now = wire.now()
     # When each runs next is computed, some 100 µs each: not while others wait.
     cards = await asyncio.to_thread(
         lambda: [
-            _card(job, recent[job.job_id], absent.get(job.job_id), ledger.keys, now)
+            _card(
+                job,
+                _Past(recent[job.job_id], ever.get(job.job_id)),
+                absent.get(job.job_id),
+                ledger.keys,
+                now,
+            )
             for job in shown
         ]
     )
     return Cards(cards, len(ordered), offset)
 
 
-def _card(job: Known, recent: list[Run], missed: Missed | None, keys: Keys, now: datetime) -> Card:
+def _card(job: Known, past: _Past, missed: Missed | None, keys: Keys, now: datetime) -> Card:
+    recent = past.recent
     last = recent[-1] if recent else None
     last_at = ids.created_at(last.id) if last is not None else None
+    # Of fewer, the strip says it all.
+    ever = past.ever if past.ever is not None and past.ever.judged > charts.STRIP_RUNS else None
     schedule, following = _schedule(job, keys, now)
     return Card(
         job_id=job.job_id,
@@ -136,6 +157,8 @@ def _card(job: Known, recent: list[Run], missed: Missed | None, keys: Keys, now:
         spark=charts.spark(recent),
         success_rate=charts.success_rate(recent),
         last_duration=words.duration(last.duration_ms) if last is not None else "",
+        ever=words.success_of(ever) if ever is not None else "",
+        usual=words.usual_duration(ever) if ever is not None else "",
         schedule=schedule,
         next_at=words.clock(following)[:16],
         next_in=words.ago(following, now) if following is not None else "",

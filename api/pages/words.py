@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from projections.queries import View
+from projections.summaries import Summary
 
 # A sign beside the word, so that no status is told by its colour alone.
 SIGNS: Final = {
@@ -112,3 +113,15 @@ def why_failed(failure_reason: str | None, exit_code: int | None, signal: int | 
 def span(hours: int) -> str:
     """Return the name of a stretch of hours up to now."""
     return "last 24 hours" if hours == 24 else f"last {hours} hours"  # noqa: PLR2004 - a day
+
+
+def success_of(past: Summary) -> str:
+    """Return which share of all that ended went well, such as ``97 % of 1,200``."""
+    # Rounded down: 99.6 % of success is not 100.
+    return f"{100 * past.counts.get('success', 0) // max(1, past.judged)} % of {past.judged:,}"
+
+
+def usual_duration(past: Summary) -> str:
+    """Return how long it took as a rule, and at worst but for one of twenty; rounded."""
+    median, most = past.percentile(0.5), past.percentile(0.95)
+    return "" if median is None else f"half in {duration(median)}, 95 % in {duration(most)}"

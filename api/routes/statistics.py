@@ -17,7 +17,6 @@ Req = Request[Any, Any, Any]
 
 _INTERVALS: Final = ("hour", "day", "all")
 _GROUPS: Final = ("all", "job")
-_FAILURES: Final = ("failed", "timeout")
 # So much is shown if `from` is not given.
 _SHOWN: Final = {"hour": timedelta(hours=23), "day": timedelta(days=29)}
 # Later than that no interval could end.
@@ -54,6 +53,9 @@ def _asked(request: Req) -> Wanted:
     """Return what a request asks for. Raises `Problem` 400 and `TooMuch`."""
     known = ("job_id", "from", "to", "interval", "group_by")
     values = parameters.query(request, known, repeatable=("job_id",))
+    if "" in values.get("job_id", ()):
+        # The counters keep all jobs together under it.
+        raise invalid("job_id", "must not be empty; without it, all jobs are meant")
     start, end = parameters.bound(values, "from"), parameters.bound(values, "to")
     ranged = start is not None or end is not None
     interval = cast("Interval", _one_of(values, "interval", _INTERVALS, "day" if ranged else "all"))
@@ -85,8 +87,10 @@ def _one_of(values: dict[str, list[str]], key: str, allowed: tuple[str, ...], de
 
 
 def _shown(one: Summary, interval: Interval) -> wire_statistics.Summary:
-    counts = {status: one.counts.get(status, 0) for status in ("success", *_FAILURES, "canceled")}
-    judged = counts["success"] + sum(counts[status] for status in _FAILURES)
+    counts = {
+        status: one.counts.get(status, 0) for status in ("success", *summaries.FAILURES, "canceled")
+    }
+    rate = one.success_rate
     ends_at = None if one.starts_at is None else one.starts_at + summaries.LENGTHS[interval]
     median = one.percentile(0.5)
     return wire_statistics.Summary(
@@ -95,14 +99,14 @@ def _shown(one: Summary, interval: Interval) -> wire_statistics.Summary:
         ends_at=wire.optional_timestamp(ends_at),
         ended=sum(counts.values()),
         by_status=wire_statistics.EndedCounts(**counts),
-        success_rate=round(counts["success"] / judged, 6) if judged else None,
+        success_rate=round(rate, 6) if rate is not None else None,
         duration_ms=wire_statistics.Durations(
             p50=median,
             p95=one.percentile(0.95),
             max=one.duration_max_ms if median is not None else None,
         ),
         last_success_at=wire.optional_timestamp(one.last_of(("success",))),
-        last_failure_at=wire.optional_timestamp(one.last_of(_FAILURES)),
+        last_failure_at=wire.optional_timestamp(one.last_of(summaries.FAILURES)),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from api.pages import charts
 from tests.support.calls import Api, eventually, fresh
 from tests.support.pages import Browsing
 from tests.support.server import ServerProcess
@@ -95,3 +96,14 @@ def test_a_job_that_is_not_defined_offers_nothing(browsing: Browsing, api: Api) 
     job = {"id": made["job_id"], "name": made["job_name"]}
     assert "/run" not in row(browsing, job)
     assert browsing.get(f"/jobs/{job['id']}/run").status == 404
+
+
+def test_a_job_of_many_runs_tells_how_all_of_them_went(browsing: Browsing, api: Api) -> None:
+    """By the counters, beside the last runs; of few the strip says it all."""
+    many, few = defined(api), defined(api)
+    for outcome in ("failed", *["success"] * charts.STRIP_RUNS):
+        api.brought_to(outcome, job_name=many["name"])
+    api.brought_to("success", job_name=few["name"])
+    assert "96 % of 31<" in row(browsing, many)
+    assert "half in" in row(browsing, many)
+    assert "half in" not in row(browsing, few)

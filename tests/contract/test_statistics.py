@@ -116,6 +116,7 @@ def test_nothing_ended_is_an_empty_answer(api: Api) -> None:
         ({"interval": "day", "from": "0001-01-01", "to": "9999-12-31"}, "interval"),
         ({"from": "9999-12-31T23:59:59Z"}, "from"),
         ({"limit": "5"}, "limit"),
+        ({"job_id": ""}, "job_id"),
     ],
     ids=str,
 )
