@@ -5,7 +5,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -145,9 +145,7 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
     try:
         yield Metrics(ledger, sweeper, scheduler)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _ended(tasks)
         await deliverer.stop()
         # At this point nobody submits any more: what is queued is committed, then we are done.
         await ledger.appender.stop()
@@ -155,6 +153,15 @@ async def running(ledger: Ledger, conninfo: str, witness_path: Path) -> AsyncIte
         await ledger.views.close()
         await ledger.lists.close()
         await ledger.pool.close()
+
+
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: a cancel may be forgotten that comes at a bad time."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=1)
 
 
 def create_app(ledger: Ledger, conninfo: str) -> Any:

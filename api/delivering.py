@@ -85,7 +85,8 @@ class Deliverer:
             for sending in due:
                 self._begin(sending, failing=failing)
         try:
-            await asyncio.wait_for(self._free.wait(), 0.25)
+            async with asyncio.timeout(0.25):
+                await self._free.wait()
         except TimeoutError:
             return
         self._free.clear()

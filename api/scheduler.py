@@ -73,7 +73,8 @@ class Scheduler:
         """Sleep until the next time (or until woken), then settle what has come."""
         woken = self._ledger.waiting.schedule
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), self._pause)
+            async with asyncio.timeout(self._pause):
+                await woken.wait()
         woken.clear()
         self._pause = _PAUSE_SECONDS
         self._pause = await self.tick()

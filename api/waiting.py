@@ -252,7 +252,9 @@ async def _heard(waiting: Waiting, event: asyncio.Event, seconds: float) -> bool
     if waiting.stopping or seconds <= 0:
         return False
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        # Not wait_for: before Python 3.12 it forgets a cancel that comes together with the event.
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return False
     return not waiting.stopping
@@ -261,5 +263,6 @@ async def _heard(waiting: Waiting, event: asyncio.Event, seconds: float) -> bool
 async def heard(bell: asyncio.Event) -> None:
     """Wait until somebody has recorded anything, a second at most: news can be lost."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(bell.wait(), 1)
+        async with asyncio.timeout(1):
+            await bell.wait()
     bell.clear()
