@@ -44,11 +44,13 @@ def parameter(
     }
 
 
-def any_of(name: str, values: list[str] | None, text: str) -> dict[str, Any]:
+def any_of(
+    name: str, values: list[str] | None, text: str, *, length_min: int = 0
+) -> dict[str, Any]:
     """Return the description of a query parameter that may be repeated."""
     items: dict[str, Any] = {"type": "string"} if values is None else {"enum": values}
     if values is None:
-        items["pattern"] = wire.NO_NUL_PATTERN
+        items |= {"pattern": wire.NO_NUL_PATTERN, "minLength": length_min}
     schema = {"type": "array", "items": items, "minItems": 1, "maxItems": REPEATED_MAX}
     return parameter(name, "query", schema, text + "; repeat it for any of several") | {
         "style": "form",

@@ -12,7 +12,7 @@ OPERATIONS: Final = (
         answers={200: ("Summaries by interval and job", wire_statistics.Statistics)},
         notes=" At most 1,000 summaries; a request for more is a 400.",
         parameters=(
-            any_of("job_id", None, "Executions of this job"),
+            any_of("job_id", None, "Executions of this job", length_min=1),
             parameter("from", "query", MOMENT, "From the interval that this time is in"),
             parameter("to", "query", MOMENT, "Up to the end of the interval before this time"),
             parameter(
