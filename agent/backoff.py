@@ -6,6 +6,11 @@ import os
 
 FIRST_SECONDS = 0.2
 LONGEST_SECONDS = 10.0
+# What a lease depends on is tried again often: a server that comes back gives everyone one fresh
+# lease. Several attempts must fall into it, however long it was away, since each may fail too.
+_DELAYS_IN_A_LEASE = 6
+_LONGEST_IN_A_LEASE_SECONDS = 5.0
+_SHORTEST_SECONDS = 0.01
 _DOUBLINGS_MAX = 16  # by then the cap is long reached; keeps the power small
 
 _RANDOM_BYTES = 4
@@ -18,6 +23,12 @@ class Backoff:
         self._first = first
         self._longest = longest
         self._failures = 0
+
+    @classmethod
+    def within_lease(cls, lease_seconds: float) -> Backoff:
+        """Return delays several of which fall into a lease of so many seconds."""
+        longest = min(_LONGEST_IN_A_LEASE_SECONDS, lease_seconds / _DELAYS_IN_A_LEASE)
+        return cls(longest=max(_SHORTEST_SECONDS, longest))
 
     def reset(self) -> None:
         """Start again with the shortest delay."""

@@ -14,10 +14,6 @@ from agent.lease import LEASE_LOST_CODE, Lease
 FIRST_AFTER_SECONDS = 0.25
 _SHORTEST_PERIOD_SECONDS = 1.0
 _SHORTEST_PAUSE_SECONDS = 0.01
-_LONGEST_DELAY_SECONDS = 5.0
-# A server that comes back gives everyone one fresh lease. Several attempts must fall into it,
-# however long it was away, since any one of them may fail too.
-_DELAYS_IN_A_LEASE = 6
 WAIT_SECONDS_MAX = 30  # the most that a server lets a heartbeat wait for news
 
 
@@ -47,8 +43,7 @@ class Heartbeat:
         self._on_renewed = on_renewed
         self._log = log
         self._stopped = threading.Event()
-        longest = min(_LONGEST_DELAY_SECONDS, lease.seconds / _DELAYS_IN_A_LEASE)
-        self._backoff = Backoff(longest=max(_SHORTEST_PAUSE_SECONDS, longest))
+        self._backoff = Backoff.within_lease(lease.seconds)
         # A server that asks for more than one a second gets them.
         period = min(_SHORTEST_PERIOD_SECONDS, lease.heartbeat_seconds)
         self._shortest_period = max(_SHORTEST_PAUSE_SECONDS, period)

@@ -23,6 +23,7 @@ _POLL_MARGIN_SECONDS = 10.0
 LAST_CLAIM_SECONDS = 5.0
 _HURRIED_REPORT_SECONDS = 2.0
 _EARLY_SECONDS = 0.5
+_LEASE_SECONDS_UNTIL_KNOWN = 6.0  # no server is thought to grant much shorter ones
 _NOT_AUTHORISED = frozenset({401, 403})
 _NO_CONTENT = 204
 
@@ -47,7 +48,9 @@ class Agent:
         # One waiting claim for the whole agent: it is enough to hear of work at once, and a server
         # with hundreds of idle agents has that many fewer polls to hold.
         self._turn = threading.Lock()
-        self._backoff = Backoff()  # of claims, whatever their ids
+        # Of claims, whatever their ids. A claim whose answer is missing may have been granted: its
+        # lease runs, and only the same claim, sent again, brings it here.
+        self._backoff = Backoff.within_lease(_LEASE_SECONDS_UNTIL_KNOWN)
         self._stopping = threading.Event()
         self._claims_over = threading.Event()
         self._lock = threading.Lock()
@@ -206,7 +209,9 @@ class Agent:
             self._away = False
             self._log("the server answers again")
         if answer.status != _NO_CONTENT:
-            return Assignment.from_answer(answer.json(), began)
+            assignment = Assignment.from_answer(answer.json(), began)
+            self._backoff = Backoff.within_lease(assignment.lease.seconds)
+            return assignment
         if time.monotonic() - began < min(wait_seconds, _EARLY_SECONDS):
             # The server stops, or is another that does not poll: not so often then. The others
             # wait for their turn meanwhile.

@@ -63,15 +63,13 @@ class Commands:
 
     def check(self) -> None:
         """Every command has its own, true outcome, its whole output, and nothing came late."""
-        found = {}
-        for one in self.expected:
+        wrong = []
+        for one, expected in self.expected.items():
             row = self._server.api.until_ended(one, _SECONDS)
-            assert row["late_outcome"] is None, row
-            found[one] = (row["status"], row["exit_code"], row["output"])
-        wrong = {
-            one: (told, found[one]) for one, told in self.expected.items() if told != found[one]
-        }
-        assert wrong == {}, f"expected and found: {wrong}"
+            found = (row["status"], row["exit_code"], row["output"])
+            if found != expected or row["late_outcome"] is not None:
+                wrong.append((expected, row, self._server.api.get(f"/{one}/events").json()))
+        assert not wrong, f"expected, found, and its events: {wrong}"
 
 
 def _once_back(ask: Callable[..., Reply], *asked: Any, **options: Any) -> Reply:

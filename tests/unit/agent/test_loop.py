@@ -132,6 +132,17 @@ def test_a_server_that_was_away_for_long_is_asked_within_its_lease(
         done(server, execution)
 
 
+def test_a_claim_without_an_answer_is_repeated_within_a_lease(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    """What was granted unheard is lost with its lease: the delays grow to a part of one only."""
+    server.heartbeat_seconds = 0.1
+    with working(server, tmp_path, concurrency=1):
+        done(server, server.add("true"))  # now the agent knows how short leases are
+        server.fail("claim", *[DROP_AFTER] * 40)  # with delays up to ten seconds: minutes
+        done(server, server.add("true"))
+
+
 @pytest.mark.parametrize("strange", [{"status": "ok"}, {"next_offset": "x"}])
 def test_answers_of_something_else_end_neither_the_output_nor_the_heartbeats(
     server: FakeServer, tmp_path: Path, strange: dict[str, object]
