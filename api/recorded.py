@@ -11,9 +11,11 @@ from msgspec import Struct
 
 from api import wire
 from api.wire_audit import AuditEvent, ExecutionState, LedgerEvent
-from domain import ids
+from api.wire_jobs import JobEvent, JobState
+from domain import ids, job
 from domain.events import Event, Happened
 from domain.execution import Execution, evolve
+from domain.job import CronJob
 from projections import executions
 from projections.feed import FeedEntry
 from projections.queries import AuditEntry
@@ -64,6 +66,26 @@ def audit_trail(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[Audit
     ]
 
 
+def job_trail(stream: UUID, entries: Iterable[AuditEntry]) -> list[JobEvent]:
+    """Return the events of one job, in order, each with the state after it."""
+    trail: list[JobEvent] = []
+    state: CronJob | None = None
+    for entry in entries:
+        event, unreadable = _decoded(entry)
+        if event is not None:
+            happened = Happened(stream, entry.version, entry.occurred_at, entry.command_id, event)
+            state = job.evolve(state, happened)
+        trail.append(
+            JobEvent(
+                **_common(entry),
+                data=_data(entry.payload),
+                unreadable=unreadable,
+                state=None if state is None else _job_state(state),
+            )
+        )
+    return trail
+
+
 def ledger_event(entry: FeedEntry) -> LedgerEvent:
     """Return one event of the whole ledger, of whatever type."""
     of_execution = entry.type.startswith(_OF_EXECUTIONS)
@@ -74,6 +96,7 @@ def ledger_event(entry: FeedEntry) -> LedgerEvent:
         **_common(entry),
         commit_number=entry.commit_number,
         execution_id=ids.to_text(ids.EXECUTION, entry.stream_id) if of_execution else None,
+        job_id=entry.job_id,
         stream_id=stream,
         correlation_id=correlation,
         data=_data(entry.payload),
@@ -116,6 +139,19 @@ def _data(payload: bytes) -> dict[str, Any]:
         with contextlib.suppress(TypeError, ValueError, AttributeError):
             data[name] = ids.to_text(ids.EXECUTION, UUID(data[name]))
     return data
+
+
+def _job_state(state: CronJob) -> JobState:
+    return JobState(
+        status=state.status,
+        version=state.version,
+        definition=state.definition.sha256,
+        configuration=state.configuration.sha256,
+        plan=msgspec.to_builtins(state.plan),
+        created_at=wire.timestamp(state.created_at),
+        updated_at=wire.timestamp(state.updated_at),
+        due_since=wire.timestamp(state.due_since),
+    )
 
 
 def _state(state: Execution) -> ExecutionState:

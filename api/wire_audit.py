@@ -74,14 +74,16 @@ class AuditTrail(Struct):
 class LedgerEvent(Struct):
     """One event of the whole ledger.
 
-    `execution_id` is null if the event is not of an execution; `stream_id` is the UUID of whatever
-    it is of. An event of a type that this server does not know is shown as it is stored, with
+    `execution_id` is null if the event is not of an execution; `job_id` is that of its execution,
+    or of the job or the due time that it is of. `stream_id` is the UUID of whatever it is of. An
+    event of a type that this server does not know is shown as it is stored, with
     `unreadable`.
     """
 
     position: int
     commit_number: int
     execution_id: ExecutionId | None
+    job_id: str | None
     stream_id: str
     version: int
     type: str

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from api import wire
 from api.wire import Directory, Labels, Name, Pagination, Text, Timestamp, TimeZone, Title, Variable
 from domain.execution import Status
+from domain.job import JobStatus
 from domain.job_events import MissedPolicy, OverlapPolicy, RetryOn
 
 WEBHOOK_PATTERN: Final = "^https?://[!-~]+$"
@@ -209,8 +210,29 @@ class ChangeJob(Struct, forbid_unknown_fields=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, le=(1 << 31) - 1)] | UnsetType = UNSET
 
 
+class JobState(Struct):
+    """Everything that the events up to one say of a job.
+
+    `definition` and `configuration` are the digests of its texts, `plan` is what it is due by;
+    its times count from `due_since`.
+    """
+
+    status: JobStatus
+    version: int
+    definition: str
+    configuration: str
+    plan: dict[str, Any]
+    created_at: Timestamp
+    updated_at: Timestamp
+    due_since: Timestamp
+
+
 class JobEvent(Struct):
-    """One event of a job's history."""
+    """One event of a job's history, and the state after it.
+
+    `unreadable` says why this server cannot read the event, null if it can. Such an event changes
+    no state here.
+    """
 
     position: int
     version: int
@@ -222,6 +244,8 @@ class JobEvent(Struct):
     schema_version: int
     leaf_hash: str
     data: dict[str, Any]
+    unreadable: str | None
+    state: JobState | None
 
 
 class JobAuditTrail(Struct):

@@ -1,4 +1,4 @@
-"""`cronledger audit`: what happened to one execution, step by step, with the state after each."""
+"""`cronledger audit`: what happened to one execution or job, step by step, with the state after."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from agent.client import Client
-from cli.connection import execution_path, with_server
+from cli.connection import history_path, with_server
 from cli.list_events import data_cell
 from cli.table import cell, table, terminal_width, time_cell
 from cli.usage import UsageError
@@ -43,7 +43,7 @@ class Moment(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add = parser.add_argument
-    add("id", metavar="ID", help="the execution")
+    add("id", metavar="ID", help="the execution, or the job")
     add(
         "--at",
         metavar="POSITION|TIME",
@@ -60,6 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the steps."""
     moment = _moment(args.at)
+    if args.lineage and args.id.startswith("job_"):
+        raise UsageError("--lineage walks the retries of an execution; a job has none")
     return with_server(lambda client: _audit(client, args, moment))
 
 
@@ -88,7 +90,7 @@ def _audit(client: Client, args: argparse.Namespace, moment: Moment) -> int:
 
 
 def _trail(client: Client, execution_id: str) -> list[dict[str, Any]]:
-    data: list[dict[str, Any]] = client.get(execution_path(execution_id, "/events")).json()["data"]
+    data: list[dict[str, Any]] = client.get(history_path(execution_id)).json()["data"]
     return data
 
 
@@ -132,7 +134,7 @@ def _print_title(execution_id: str, trail: Trail, *, first: bool) -> None:
 def _print_state(state: Mapping[str, Any] | None) -> None:
     """Print the whole state, a line for each member that has a value."""
     print("\nthe state then:" if state else "\nno state: its beginning cannot be read")
-    facts = [(name, value) for name, value in (state or {}).items() if value not in (None, [])]
+    facts = [(name, value) for name, value in _flat(state or {}) if value not in (None, [])]
     width = max((len(name) for name, _ in facts), default=0)
     for name, value in facts:
         print(f"  {name.ljust(width)}  {_shown(value)}")
@@ -148,7 +150,7 @@ def _rows(trail: Trail) -> list[tuple[str, ...]]:
                 cell(event["position"]),
                 cell(event["version"]),
                 time_cell(event["recorded_at"]),
-                cell(str(event["type"]).replace("execution.", "", 1)),
+                cell(str(event["type"]).partition(".")[2] or event["type"]),
                 cell(state.get("status")),
                 _changes(before, state),
                 cell(event.get("actor")),
@@ -162,12 +164,22 @@ def _rows(trail: Trail) -> list[tuple[str, ...]]:
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Return which members of the state an event changed, and to what."""
+    known = dict(_flat(before))
     changed = [
         f"{cell(name)}={_shown(value)}"
-        for name, value in after.items()
-        if name not in _NOT_CHANGES and value != before.get(name) and value not in (None, [])
+        for name, value in _flat(after)
+        if name not in _NOT_CHANGES and value != known.get(name) and value not in (None, [])
     ]
     return " ".join(changed) or "-"
+
+
+def _flat(state: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each member of a state; those of a plan one by one, such as `plan.cron`."""
+    for name, value in state.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _shown(value: object) -> str:

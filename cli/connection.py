@@ -51,6 +51,15 @@ def execution_path(execution_id: str, rest: str = "") -> str:
     return f"{EXECUTIONS}/{quote(execution_id, safe='')}{rest}"
 
 
+def history_path(any_id: str) -> str:
+    """Return the path of the history of an execution, or of a job."""
+    from urllib.parse import quote  # noqa: PLC0415 - as above
+
+    if any_id.startswith("job_"):
+        return f"{JOBS}/{quote(any_id, safe='')}/events"
+    return execution_path(any_id, "/events")
+
+
 def print_json(answer: Answer) -> None:
     """Print the server's JSON as it came, after a look whether it is any."""
     answer.json()

@@ -1,4 +1,4 @@
-"""`cronledger events`: events as they were recorded, of one execution or of the whole ledger."""
+"""`cronledger events`: events as they were recorded, of one execution or job, or of all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.client import Client
 from cli.arguments import at_least
-from cli.connection import execution_path, print_json, with_server
+from cli.connection import history_path, print_json, with_server
 from cli.follow_logs import resumed
 from cli.table import cell, table, terminal_width, time_cell
 from cli.usage import UsageError
@@ -25,7 +25,7 @@ _PAGE = 1000
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add = parser.add_argument
-    add("id", metavar="ID", nargs="?", help="only of this execution")
+    add("id", metavar="ID", nargs="?", help="only of this execution, or job")
     add("--follow", "-f", action="store_true", help="print events of the ledger as they come")
     add(
         "--after",
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--limit", metavar="N", type=at_least(1), help=f"at most N events (default {_LIMIT})")
     add("--type", metavar="TYPE", action="append", help="of this type, such as completed")
-    add("--job", metavar="ID", action="append", help="of this job's executions")
+    add("--job", metavar="ID", action="append", help="of this job, its executions and due times")
     add("--json", action="store_true", help="print JSON (with --follow one event a line)")
 
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _of_one(client: Client, args: argparse.Namespace) -> int:
-    answer = client.get(execution_path(args.id, "/events"))
+    answer = client.get(history_path(args.id))
     if args.json:
         print_json(answer)
     else:
@@ -131,7 +131,7 @@ def _ledger_row(event: Mapping[str, Any]) -> tuple[str, ...]:
         cell(event["position"]),
         time_cell(event["recorded_at"]),
         cell(event["type"]),
-        cell(event.get("execution_id") or event.get("stream_id")),
+        cell(event.get("execution_id") or event.get("job_id") or event.get("stream_id")),
         cell(event.get("actor")),
         data_cell(event),
     )

@@ -2,8 +2,8 @@
 
 Positions have no holes and are committed in their order, so that what was read up to a position
 stays read. A page without filters is one index range. With filters it is bounded too: executions
-(and those of a job, if it has at most a thousand) are found by their streams; else a page looks at
-no more than 10,000 positions, and says how far it has looked.
+(and all of a job, if that is at most a thousand streams) are found by their streams; else a page
+looks at no more than 10,000 positions, and says how far it has looked.
 """
 
 from typing import Any, Final
@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
+from domain import ids
 from projections import sql
 from projections.queries import AuditEntry
 
@@ -22,7 +23,7 @@ STREAMS_MAX: Final = 1000
 
 
 class FeedEntry(AuditEntry, frozen=True):
-    """One event of the ledger; `job_id` is that of its execution, if it is of one."""
+    """One event of the ledger; `job_id` is that of the execution, job or due time it is of."""
 
     stream_id: UUID
     commit_number: int
@@ -88,15 +89,19 @@ async def _head(connection: AsyncConnection[Any]) -> int:
 
 
 async def _streams(connection: AsyncConnection[Any], chosen: FeedFilter) -> list[UUID] | None:
-    """Return the executions that the filters leave, None if they are many."""
+    """Return the streams that the filters leave, None if they are many."""
     if chosen.execution_id:
         return list(set(chosen.execution_id))
     if not chosen.job_id:
         return None
-    parameters = {"jobs": list(chosen.job_id), "limit": STREAMS_MAX + 1}
-    statement = sql.named("feed_executions_of_jobs").encode()
+    parameters = {
+        "jobs": list(chosen.job_id),
+        "job_streams": list(map(ids.job_stream, chosen.job_id)),
+        "limit": STREAMS_MAX + 1,
+    }
+    statement = sql.named("feed_streams_of_jobs").encode()
     cursor = await connection.execute(statement, parameters, prepare=False)
-    found = [execution_id for (execution_id,) in await cursor.fetchall()]
+    found = [stream_id for (stream_id,) in await cursor.fetchall()]
     return found if len(found) <= STREAMS_MAX else None
 
 

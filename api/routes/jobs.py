@@ -9,7 +9,7 @@ from litestar import Request, delete, get, patch, post
 from litestar.types import ASGIApp
 from msgspec import UNSET
 
-from api import answers, job_making, job_rendering, parameters, wire
+from api import answers, job_making, job_rendering, parameters, recorded, wire
 from api.answers import Answered
 from api.auth import Caller
 from api.job_making import Made
@@ -22,7 +22,6 @@ from api.wire_jobs import (
     CreateJob,
     Job,
     JobAuditTrail,
-    JobEvent,
     JobList,
 )
 from domain import errors, ids, job_commands
@@ -267,33 +266,14 @@ async def job_events(request: Req) -> ASGIApp:
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
     parameters.query(request, ())
-    entries = await queries.events(ledger.pool, ids.job_stream(job_id_of(request)))
+    stream = ids.job_stream(job_id_of(request))
+    entries = await queries.events(ledger.pool, stream)
     if not entries:
         raise errors.JobNotFound
-    return answers.json(JobAuditTrail([_event(entry) for entry in entries]))
+    return answers.json(JobAuditTrail(recorded.job_trail(stream, entries)))
 
 
 # ------------------------------------------------------------------------------------------ steps
-
-
-def _event(entry: queries.AuditEntry) -> JobEvent:
-    try:
-        data = msgspec.json.decode(entry.payload, type=dict[str, Any])
-    except (msgspec.MsgspecError, ValueError):
-        data = {"unreadable": True}
-    data.pop("type", None)
-    return JobEvent(
-        position=entry.position,
-        version=entry.version,
-        type=entry.type,
-        occurred_at=wire.timestamp(entry.occurred_at),
-        recorded_at=wire.timestamp(entry.recorded_at),
-        actor=entry.actor,
-        request_id=ids.to_text(ids.REQUEST, entry.command_id),
-        schema_version=entry.schema_version,
-        leaf_hash=entry.leaf_hash.hex(),
-        data=data,
-    )
 
 
 def job_id_of(request: Req) -> str:

@@ -1,4 +1,4 @@
--- The events of some executions in order of position, found by stream, whatever else is recorded.
+-- The events of some streams in order of position, found by stream, whatever else is recorded.
 WITH found AS MATERIALIZED (
     SELECT e.*
     FROM unnest(%(streams)s::uuid[]) AS asked (id)
@@ -10,7 +10,12 @@ SELECT e.position, e.version, e.type, e.schema_version, e.occurred_at, e.recorde
        job.job_id
 FROM found e
 LEFT JOIN LATERAL (
-    SELECT x.job_id FROM read.executions_1 x WHERE x.id = e.stream_id LIMIT 1
+    SELECT x.job_id FROM read.executions_1 x WHERE x.id = e.stream_id
+    UNION ALL
+    SELECT j.job_id FROM read.jobs_1 j WHERE j.id = e.stream_id
+    UNION ALL
+    SELECT p.job_id FROM read.passed_times_1 p WHERE p.id = e.stream_id
+    LIMIT 1
 ) AS job ON true
 ORDER BY e.position
 LIMIT %(limit)s

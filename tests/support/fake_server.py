@@ -296,6 +296,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _kind(self, path: str) -> str:
         if path == BASE:
             return "create" if self.command == "POST" else "list"
+        if path.startswith("/v1/cron-jobs/"):
+            return path.rpartition("/")[2]
         rest = path[len(BASE) :].strip("/").split("/")
         return rest[0] if rest == ["claim"] else rest[1] if len(rest) > 1 else "get"
 

@@ -86,6 +86,31 @@ def test_each_step_is_shown_with_the_state_after_it(
     assert "retried_as" in retried
 
 
+def test_a_job_has_an_audit_trail_too(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id of a job is looked up among the jobs; its plan is shown member by member."""
+    plan = {"cron": "0 5 * * *", "retry": {"max_retries": 2}}
+    server.replies["events"] = _answers(
+        [
+            _event(11, "created", {"status": "enabled", "plan": plan}, type="job.created"),
+            _event(12, "paused", {"status": "paused", "plan": plan}, type="job.paused"),
+        ]
+    )
+    assert main(["audit", "job_1"]) == 0
+    assert server.requests[-1].path == "/v1/cron-jobs/job_1/events"
+    _, created, paused = capsys.readouterr().out.splitlines()
+    assert "plan.cron=0 5 * * * plan.retry.max_retries=2" in created
+    assert paused.split()[4:7] == ["paused", "paused", "-"]
+
+
+def test_a_job_has_no_lineage(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its runs have, each its own: a wrong use, told before anything is asked."""
+    assert main(["audit", "job_1", "--lineage"]) == 2
+    assert "a job has none" in capsys.readouterr().err
+    assert not server.requests
+
+
 @pytest.mark.parametrize(
     ("moment", "last"),
     [
