@@ -15,6 +15,7 @@ from api import compression
 _log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
+READING: Final = frozenset({"GET", "HEAD"})  # methods that change nothing
 
 # An ASGI extension of ours (protocol.py): `abort` cuts the connection, whatever it still holds.
 CONNECTION: Final = "cronledger.connection"
@@ -42,7 +43,7 @@ class Answered(Struct, frozen=True):
         """Send it, smaller if the client asks for that, and count it."""
         counts[self.status] += 1
         content, more = self.content, self.headers or {}
-        if scope.get("method") == "GET" and compression.is_worth_it(content, self.media_type):
+        if scope.get("method") in READING and compression.is_worth_it(content, self.media_type):
             content, more = await _coded(content, more, scope)
         headers = []
         if self.media_type is not None:
@@ -87,6 +88,11 @@ class Streamed(Struct, frozen=True):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the parts, and count the answer."""
         counts[200] += 1
+        if scope.get("method") == "HEAD":
+            await self._start(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self.parts.aclose()
+            return
         sending = asyncio.create_task(self._send(send, _abort(scope)))
         gone = asyncio.create_task(_gone(receive))
         try:
@@ -97,11 +103,14 @@ class Streamed(Struct, frozen=True):
             await asyncio.wait({sending, gone})
             await self.parts.aclose()
 
-    async def _send(self, send: Send, abort: Callable[[], None] | None) -> None:
+    async def _start(self, send: Send) -> None:
         headers = [(b"content-type", self.media_type.encode("latin-1"))]
         for name, value in self.headers.items():
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _send(self, send: Send, abort: Callable[[], None] | None) -> None:
+        await self._start(send)
         try:
             async for part in self.parts:
                 stuck = abort and asyncio.get_running_loop().call_later(_STUCK_SECONDS, abort)

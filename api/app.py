@@ -13,7 +13,7 @@ from uuid import UUID
 from litestar import Litestar
 from litestar.datastructures import State
 
-from api import options
+from api import methods
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
@@ -176,7 +176,7 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
     rendered.prepare()
     every = (*HANDLERS, *handlers.HANDLERS)
     return Litestar(
-        route_handlers=[*options.handlers(every), *every],
+        route_handlers=[*methods.handlers(every), *every],
         lifespan=[lifespan],
         state=State({"ledger": ledger, "shared": Shared(), "changes": Changes(ledger)}),
         openapi_config=None,

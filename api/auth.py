@@ -10,7 +10,7 @@ from litestar import Request
 from msgspec import Struct
 from psycopg_pool import AsyncConnectionPool
 
-from api import parameters
+from api import answers, parameters
 from api.problems import Problem
 from domain import ids
 from store import sessions, tokens
@@ -161,7 +161,7 @@ def _presented(request: Request[Any, Any, Any], cookie: str) -> _Presented:
     if secret := (parameters.header(request, "x-api-key") or "").strip():
         return False, secret
     # What a browser adds by itself may read, and change nothing: pages have ways of their own.
-    if request.method == "GET" and (session := cookie_value(request, cookie)) is not None:
+    if request.method in answers.READING and (session := cookie_value(request, cookie)) is not None:
         return True, session
     raise _unauthorized(
         "authentication_required",

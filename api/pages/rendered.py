@@ -199,12 +199,12 @@ def _to_sign_in(request: Req, problem: NotSignedIn) -> Answered:
         wanted += f"?{query}"
     wanted = quote(wanted, safe="/?&=%:+,~@!$'()*;-._")
     if (
-        request.method == "GET"
+        request.method in answers.READING
         and parameters.header(request, "sec-fetch-site") == "cross-site"
         and parameters.header(request, "sec-fetch-mode") == "navigate"
     ):
         return page("onward.html", None, address=wanted)
-    if request.method != "GET":
+    if request.method not in answers.READING:
         return page(
             "problem.html", None, status=401, title="You are not signed in", problem=problem
         )

@@ -284,7 +284,7 @@ def test_paths_and_methods_that_are_none_are_problems_too(api: Api) -> None:
     assert {"GET", "POST"} <= set(answer.headers["Allow"].replace(",", " ").split())
     for path in (PATH, f"{PATH}/x/logs"):
         allowed = api.request("OPTIONS", path).headers["Allow"]
-        assert set(allowed.split(", ")) == {"GET", "POST", "OPTIONS"}
+        assert set(allowed.split(", ")) == {"GET", "HEAD", "POST", "OPTIONS"}
 
 
 def test_a_request_line_that_is_no_http_harms_nobody(api: Api) -> None:
