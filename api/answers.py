@@ -16,10 +16,13 @@ _log = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
 
-# An ASGI extension of ours (protocol.py): `abort` cuts the connection, whatever it still holds.
+# An ASGI extension of ours: protocol.Connection.
 CONNECTION: Final = "cronledger.connection"
 # A client that takes nothing for so long is not waited for. Less than what a stopping server has.
 _STUCK_SECONDS: Final = 5.0
+
+# Answers with these say by their status that they have no body.
+_WITHOUT_LENGTH: Final = frozenset({204, 304})
 
 # Answers by status, of this process.
 counts: Final[Counter[int]] = Counter()
@@ -38,20 +41,21 @@ class Answered(Struct, frozen=True):
     media_type: str | None = JSON
     headers: Mapping[str, str] | None = None
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Send it, smaller if the client asks for that, and count it."""
         counts[self.status] += 1
-        content, more = self.content, self.headers or {}
+        content, more = self.content, self.headers
         if scope.get("method") == "GET" and compression.is_worth_it(content, self.media_type):
-            content, more = await _coded(content, more, scope)
+            content, more = await _coded(content, more or {}, scope)
         headers = []
         if self.media_type is not None:
             headers.append((b"content-type", self.media_type.encode("latin-1")))
+        if self.status not in _WITHOUT_LENGTH:
             headers.append((b"content-length", b"%d" % len(content)))
-        for name, value in more.items():
-            headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": content, "more_body": False})
+        if more:
+            for name, value in more.items():
+                headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+        await _connection(scope).answer(self.status, headers, content)
 
 
 async def _coded(
@@ -87,7 +91,7 @@ class Streamed(Struct, frozen=True):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the parts, and count the answer."""
         counts[200] += 1
-        sending = asyncio.create_task(self._send(send, _abort(scope)))
+        sending = asyncio.create_task(self._send(send, _connection(scope).abort))
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,19 +101,18 @@ class Streamed(Struct, frozen=True):
             await asyncio.wait({sending, gone})
             await self.parts.aclose()
 
-    async def _send(self, send: Send, abort: Callable[[], None] | None) -> None:
+    async def _send(self, send: Send, abort: Callable[[], None]) -> None:
         headers = [(b"content-type", self.media_type.encode("latin-1"))]
         for name, value in self.headers.items():
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
             async for part in self.parts:
-                stuck = abort and asyncio.get_running_loop().call_later(_STUCK_SECONDS, abort)
+                stuck = asyncio.get_running_loop().call_later(_STUCK_SECONDS, abort)
                 try:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                 finally:
-                    if stuck:
-                        stuck.cancel()
+                    stuck.cancel()
                 # One turn of the loop: the part leaves, or is felt to be in the way of the next.
                 await asyncio.sleep(0)
         except Exception:  # noqa: BLE001 - the head has left: all that is left to do is to end
@@ -123,11 +126,10 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _abort(scope: Scope) -> Callable[[], None] | None:
-    """Return what cuts the connection, None if this server has no way to."""
-    extensions: Any = scope.get("extensions") or {}
-    found: Callable[[], None] | None = extensions.get(CONNECTION, {}).get("abort")
-    return found
+def _connection(scope: Scope) -> Any:
+    """Return the `protocol.Connection` of a request."""
+    extensions: Any = scope["extensions"]
+    return extensions[CONNECTION]
 
 
 def encoded(body: object) -> bytes:
