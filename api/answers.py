@@ -17,10 +17,13 @@ _log = logging.getLogger(__name__)
 JSON: Final = "application/json"
 READING: Final = frozenset({"GET", "HEAD"})  # methods that change nothing
 
-# An ASGI extension of ours (protocol.py): `abort` cuts the connection, whatever it still holds.
+# An ASGI extension of ours: protocol.Connection.
 CONNECTION: Final = "cronledger.connection"
 # A client that takes nothing for so long is not waited for. Less than what a stopping server has.
 _STUCK_SECONDS: Final = 5.0
+
+# Answers with these say by their status that they have no body.
+_WITHOUT_LENGTH: Final = frozenset({204, 304})
 
 # Answers by status, of this process.
 counts: Final[Counter[int]] = Counter()
@@ -39,20 +42,22 @@ class Answered(Struct, frozen=True):
     media_type: str | None = JSON
     headers: Mapping[str, str] | None = None
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Send it, smaller if the client asks for that, and count it."""
         counts[self.status] += 1
-        content, more = self.content, self.headers or {}
-        if scope.get("method") in READING and compression.is_worth_it(content, self.media_type):
-            content, more = await _coded(content, more, scope)
+        method, content, more = scope.get("method"), self.content, self.headers
+        if method in READING and compression.is_worth_it(content, self.media_type):
+            content, more = await _coded(content, more or {}, scope)
         headers = []
         if self.media_type is not None:
             headers.append((b"content-type", self.media_type.encode("latin-1")))
+        if self.status not in _WITHOUT_LENGTH:
             headers.append((b"content-length", b"%d" % len(content)))
-        for name, value in more.items():
-            headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": content, "more_body": False})
+        if more:
+            for name, value in more.items():
+                headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+        body = b"" if method == "HEAD" else content
+        await _connection(scope).answer(self.status, headers, body)
 
 
 async def _coded(
@@ -93,7 +98,7 @@ class Streamed(Struct, frozen=True):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             await self.parts.aclose()
             return
-        sending = asyncio.create_task(self._send(send, _abort(scope)))
+        sending = asyncio.create_task(self._send(send, _connection(scope).abort))
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -109,16 +114,15 @@ class Streamed(Struct, frozen=True):
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _send(self, send: Send, abort: Callable[[], None] | None) -> None:
+    async def _send(self, send: Send, abort: Callable[[], None]) -> None:
         await self._start(send)
         try:
             async for part in self.parts:
-                stuck = abort and asyncio.get_running_loop().call_later(_STUCK_SECONDS, abort)
+                stuck = asyncio.get_running_loop().call_later(_STUCK_SECONDS, abort)
                 try:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                 finally:
-                    if stuck:
-                        stuck.cancel()
+                    stuck.cancel()
                 # One turn of the loop: the part leaves, or is felt to be in the way of the next.
                 await asyncio.sleep(0)
         except Exception:  # noqa: BLE001 - the head has left: all that is left to do is to end
@@ -132,11 +136,10 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _abort(scope: Scope) -> Callable[[], None] | None:
-    """Return what cuts the connection, None if this server has no way to."""
-    extensions: Any = scope.get("extensions") or {}
-    found: Callable[[], None] | None = extensions.get(CONNECTION, {}).get("abort")
-    return found
+def _connection(scope: Scope) -> Any:
+    """Return the `protocol.Connection` of a request."""
+    extensions: Any = scope["extensions"]
+    return extensions[CONNECTION]
 
 
 def encoded(body: object) -> bytes:

@@ -1,13 +1,14 @@
 """The methods that every path has beside its own: OPTIONS, and HEAD where there is GET.
 
 litestar answers OPTIONS by itself, but where a path has two handlers its answer names only the
-first; and it has no HEAD. A HEAD is carried out as the GET, and uvicorn leaves the body out
+first; and it has no HEAD. A HEAD is carried out as the GET, and the answer leaves its body out
 (RFC 9110, 9.3.2).
 """
 
 from collections.abc import Iterable
+from typing import Any
 
-from litestar import route
+from litestar import Request, route
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -42,7 +43,7 @@ def _head(operation: HTTPRouteHandler) -> HTTPRouteHandler:
 
 def _options(path: str, allowed: str) -> HTTPRouteHandler:
     @route(path, http_method=HttpMethod.OPTIONS)
-    async def options() -> ASGIApp:
+    async def options(_request: Request[Any, Any, Any]) -> ASGIApp:
         return answers.empty(headers={"Allow": allowed})
 
     return options

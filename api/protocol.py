@@ -1,11 +1,19 @@
 """uvicorn's HTTP protocol: one system call an answer instead of two, and a way to cut it off."""
 
 import asyncio
-from typing import Any
+import re
+from collections.abc import Iterable
+from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from api.answers import CONNECTION
+
+_UNSAFE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class OneWriteProtocol(HttpToolsProtocol):
@@ -19,10 +27,53 @@ class OneWriteProtocol(HttpToolsProtocol):
         """Begin, behind a transport that gathers."""
         super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
 
-    def on_message_begin(self) -> None:
-        """Begin a request, whose answer may cut the connection of a client that is stuck."""
-        super().on_message_begin()
-        self.scope["extensions"] = {CONNECTION: {"abort": self.transport.abort}}
+    def on_headers_complete(self) -> None:
+        """Begin a request, whose answer may be given whole, or cut the connection."""
+        super().on_headers_complete()
+        self.scope["extensions"] = {CONNECTION: Connection(self.cycle)}  # type: ignore[dict-item]
+
+
+class Connection:
+    """What the answer to one request can do with the connection, beside what ASGI has."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def abort(self) -> None:
+        """Cut it off, whatever it still holds."""
+        self._cycle.transport.abort()
+
+    async def answer(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """Answer at once, as two ASGI messages would: `headers` must tell the body's length.
+
+        Raises `RuntimeError` for a header that would break the answer.
+        """
+        cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        parts = [STATUS_LINE[status]]
+        for name, value in cycle.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            if _UNSAFE.search(value):
+                raise RuntimeError("Invalid HTTP header value.")
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        if cycle.scope["method"] != "HEAD":
+            parts.append(body)
+        cycle.response_started = cycle.response_complete = True
+        transport: Any = cycle.transport
+        transport.send(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
 
 class _Gathering:
@@ -40,6 +91,11 @@ class _Gathering:
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
+
+    def send(self, data: bytes) -> None:
+        """Write what was gathered and `data`, now."""
+        self._parts.append(data)
+        self._flush()
 
     def close(self) -> None:
         self._flush()

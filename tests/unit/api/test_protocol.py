@@ -1,0 +1,64 @@
+"""One answer, written whole: what ASGI's two messages would have made of it."""
+
+import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from api.protocol import Connection
+
+
+def _answered(
+    *, method: str = "POST", keep_alive: bool = True, headers: Mapping[bytes, bytes] | None = None
+) -> tuple[bytes, Any]:
+    """Return what was written, and the cycle afterwards; `closed` tells of its connection."""
+    written: list[bytes] = []
+    cycle: Any = SimpleNamespace(
+        scope={"method": method},
+        keep_alive=keep_alive,
+        disconnected=False,
+        default_headers=[(b"date", b"today")],
+        flow=SimpleNamespace(write_paused=False),
+        message_event=asyncio.Event(),
+        response_complete=False,
+        closed=False,
+        ended=False,
+    )
+    cycle.transport = SimpleNamespace(
+        send=written.append, close=lambda: setattr(cycle, "closed", True)
+    )
+    cycle.on_response = lambda: setattr(cycle, "ended", True)
+    given = {b"content-length": b"2", **(headers or {})}
+    asyncio.run(Connection(cycle).answer(200, given.items(), b"{}"))
+    return b"".join(written), cycle
+
+
+def test_an_answer_is_written_at_once() -> None:
+    """Head and body leave together, and the connection is kept for the next request."""
+    written, cycle = _answered()
+
+    assert written == b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 2\r\n\r\n{}"
+    assert (cycle.response_complete, cycle.ended, cycle.closed) == (True, True, False)
+
+
+def test_the_last_answer_says_so() -> None:
+    """A connection that is not kept is closed after an answer that says so."""
+    written, cycle = _answered(keep_alive=False)
+
+    assert b"\r\nconnection: close\r\n\r\n{}" in written
+    assert cycle.closed
+
+
+def test_an_answer_to_head_has_no_body() -> None:
+    """A HEAD is told how long the body would be, and gets none."""
+    written, _ = _answered(method="HEAD")
+
+    assert written.endswith(b"content-length: 2\r\n\r\n")
+
+
+def test_a_header_cannot_end_the_head() -> None:
+    """A value with a line break would be read as more headers, and is refused."""
+    with pytest.raises(RuntimeError):
+        _answered(headers={b"location": b"/\r\nset-cookie: a=b"})
