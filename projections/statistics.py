@@ -115,17 +115,19 @@ class Statistics:
         self._days = _Sum(DAYS, IntervalRow)
         self._ever = _Sum(EVER, EverRow)
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
-        """Return the parameters of the statement: what is added to each row."""
-        added = Statistics()
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
+        """Return the parameter of the statement: what is added to each hour."""
+        hours = _Sum(HOURS, IntervalRow)
         for change in changes:
             before, after = change.before, change.after
             has_ended = isinstance(before, Execution) and before.completed_at is not None
-            if isinstance(after, Execution) and not has_ended:
-                added._add(after)
-        tables = (added._hours, added._days, added._ever)
-        rows = (msgspec.json.encode(table.rows()) for table in tables)
-        return (*rows, str(position).encode())
+            if isinstance(after, Execution) and after.completed_at is not None and not has_ended:
+                _, hour = _intervals(after)
+                milliseconds, key = _measured(after)
+                for job_id in (ALL_JOBS, after.job_id):
+                    hours.add((hour, job_id, *key), milliseconds, after.completed_at)
+        rows = hours.rows()
+        return (msgspec.json.encode(rows),) if rows else None
 
     def refold(self) -> "Statistics":
         """Return sums that stand at nothing."""
@@ -153,16 +155,22 @@ class Statistics:
     def _add(self, state: Execution) -> None:
         if state.completed_at is None:
             return
-        milliseconds = state.ending.duration_ms if state.ending else 0
-        duration_class = durations.NEVER_RAN
-        if state.started_at is not None:
-            duration_class = durations.class_of(milliseconds)
+        milliseconds, measured = _measured(state)
         day, hour = _intervals(state)
         for job_id in (ALL_JOBS, state.job_id):
-            key = (job_id, state.status, duration_class)
+            key = (job_id, *measured)
             self._hours.add((hour, *key), milliseconds, state.completed_at)
             self._days.add((day, *key), milliseconds, state.completed_at)
             self._ever.add(key, milliseconds, state.completed_at)
+
+
+def _measured(state: Execution) -> tuple[int, tuple[str, int]]:
+    """Return how long it took, and the end of its key: status and class of duration."""
+    milliseconds = state.ending.duration_ms if state.ending else 0
+    duration_class = durations.NEVER_RAN
+    if state.started_at is not None:
+        duration_class = durations.class_of(milliseconds)
+    return milliseconds, (state.status, duration_class)
 
 
 def _intervals(state: Execution) -> tuple[datetime, datetime]:

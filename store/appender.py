@@ -257,7 +257,10 @@ class Appender:
         if bench.rooms.write:
             trips.send(b"schedule", bench.rooms.write.parameters())
         for name, projection in self._projections.items():
-            trips.send(name, projection.parameters(changed, bench.head.position))
+            if (parameters := projection.parameters(changed)) is not None:
+                # The database writes this while we gather what the next one needs.
+                trips.send(name, parameters, now=True)
+        trips.send(b"move", changes.moved(self._projections.values(), bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)

@@ -15,10 +15,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.streams import State
 from store import mapper, sql
-from store.roundtrip import RoundTrips
+from store.roundtrip import RoundTrips, text_array
 from store.states import KnownEvent, state_after
 
+MOVE: Final = sql.named("move_projections")
 STATEMENTS: Final = {
+    b"move": MOVE,
     b"changed": sql.named("read_changed"),
     b"positions": sql.named("read_positions"),
 }
@@ -60,8 +62,8 @@ class Projection(Protocol):
         """What writes it."""
         ...
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, ...]:
-        """Return the statement's parameters for what a batch changed; `position` is the head."""
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes | None, ...] | None:
+        """Return the statement's parameters for what a batch changed, None if that is nothing."""
         ...
 
 
@@ -131,6 +133,13 @@ def behind(
     return found
 
 
+def moved(projections: Iterable[Projection], head: int) -> tuple[bytes, ...]:
+    """Return the parameters of `MOVE`: these read models have come to the head."""
+    those = list(projections)
+    names, versions = [one.name for one in those], [str(one.version) for one in those]
+    return str(head).encode(), text_array(names), text_array(versions)
+
+
 async def catch_up(
     trips: RoundTrips, projections: Mapping[bytes, Projection], positions: Positions, head: int
 ) -> bool:
@@ -145,7 +154,10 @@ async def catch_up(
             trips.send(b"changed", between, result_format=pq.Format.BINARY)
             *_, found = await trips.answers()
             changed = changes(trips.rows(found, ChangedEvent), position)
-            trips.send(name, one.parameters(changed, head))
+            if (parameters := one.parameters(changed)) is not None:
+                trips.send(name, parameters)
+    if late:
+        trips.send(b"move", moved([one for one, _ in late], head))
     return bool(late)
 
 
