@@ -165,5 +165,14 @@ def _hash(
         event.schema_version,
     )
     type_length, actor_length = _LENGTH(len(type_)), _LENGTH(len(actor))
-    parts = (previous, fixed, type_length, type_, actor_length, actor, _LENGTH(len(payload)), payload)
+    parts = (
+        previous,
+        fixed,
+        type_length,
+        type_,
+        actor_length,
+        actor,
+        _LENGTH(len(payload)),
+        payload,
+    )
     return hashlib.sha256(b"".join(parts)).digest()
