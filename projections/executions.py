@@ -16,7 +16,7 @@ from store.changes import Change
 TABLE: Final = "executions_1"
 
 
-class Row(Struct, frozen=True, omit_defaults=True):
+class Row(Struct, frozen=True, gc=False, omit_defaults=True):
     """One row of ``read.executions_1``; the names of the fields are those of the columns."""
 
     id: UUID

@@ -25,7 +25,7 @@ EVER: Final = "statistics_ever_1"
 _Key: TypeAlias = tuple[Any, ...]
 
 
-class EverRow(Struct, frozen=True):
+class EverRow(Struct, frozen=True, gc=False):
     """One row of ``read.statistics_ever_1``: so many ended so, and took about so long."""
 
     job_id: str
@@ -36,7 +36,7 @@ class EverRow(Struct, frozen=True):
     last_at: datetime
 
 
-class IntervalRow(Struct, frozen=True):
+class IntervalRow(Struct, frozen=True, gc=False):
     """One row of ``read.statistics_hours_1`` or ``_days_1``: the same of one interval."""
 
     starts_at: datetime

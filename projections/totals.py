@@ -22,7 +22,7 @@ TABLE: Final = "totals_1"
 ALL_JOBS: Final = ""
 
 
-class Row(Struct, frozen=True, omit_defaults=True):
+class Row(Struct, frozen=True, gc=False, omit_defaults=True):
     """One row of ``read.totals_1``: a job, and its counts by status and trigger."""
 
     job_id: str

@@ -18,7 +18,7 @@ _FIXED: Final = struct.Struct(">QQqq16s16s16s16sIH")
 _LENGTH: Final = struct.Struct(">I").pack
 
 
-class Head(Struct, frozen=True):
+class Head(Struct, frozen=True, gc=False):
     """The last event of the log, or the beginning of an empty one."""
 
     position: int
@@ -27,7 +27,7 @@ class Head(Struct, frozen=True):
     leaf_hash: bytes
 
 
-class NewEvent(Struct, frozen=True):
+class NewEvent(Struct, frozen=True, gc=False):
     """An event that is decided and encoded, and has no position yet."""
 
     stream_id: UUID
@@ -41,7 +41,7 @@ class NewEvent(Struct, frozen=True):
     payload: bytes
 
 
-class PlacedEvent(Struct, frozen=True):
+class PlacedEvent(Struct, frozen=True, gc=False):
     """An event with its position and hash; what all events of a commit share stands in `Commit`."""
 
     position: int
@@ -57,7 +57,7 @@ class PlacedEvent(Struct, frozen=True):
     leaf_hash: bytes
 
 
-class Commit(Struct, frozen=True):
+class Commit(Struct, frozen=True, gc=False):
     """The events of one transaction, in order."""
 
     commit_number: int
@@ -66,7 +66,7 @@ class Commit(Struct, frozen=True):
     events: list[PlacedEvent]
 
 
-class EventRow(Struct, frozen=True):
+class EventRow(Struct, frozen=True, gc=False):
     """One row of ``ledger.events``; the names of the fields are those of the columns."""
 
     position: int

@@ -36,7 +36,7 @@ LEFT JOIN read.projections p ON true"""
 Positions: TypeAlias = Mapping[tuple[str, int], int]
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """What became of one execution or job: before it, after it, and at which position last."""
 
     before: State | None
@@ -78,7 +78,7 @@ class FarBehind(Exception):
         )
 
 
-class ChangedEvent(KnownEvent, frozen=True):
+class ChangedEvent(KnownEvent, frozen=True, gc=False):
     """An event with its position."""
 
     position: int
