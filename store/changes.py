@@ -135,9 +135,8 @@ def behind(
 
 def moved(projections: Iterable[Projection], head: int) -> tuple[bytes, ...]:
     """Return the parameters of `MOVE`: these read models have come to the head."""
-    those = list(projections)
-    names, versions = [one.name for one in those], [str(one.version) for one in those]
-    return str(head).encode(), text_array(names), text_array(versions)
+    named = (f"{one.name} {one.version}" for one in projections)
+    return str(head).encode(), text_array(named)
 
 
 async def catch_up(
