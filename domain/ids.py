@@ -58,7 +58,12 @@ def is_uuid7(value: UUID) -> bool:
 
 def created_at(value: UUID) -> datetime:
     """Return the moment, in whole milliseconds, at which the UUIDv7 `value` was made."""
-    return _EPOCH + timedelta(milliseconds=value.int >> 80)
+    return _EPOCH + timedelta(milliseconds=created_ms(value))
+
+
+def created_ms(value: UUID) -> int:
+    """Return the milliseconds from 1970 until the UUIDv7 `value` was made."""
+    return value.int >> 80
 
 
 def lowest_at(moment: datetime) -> UUID:

@@ -5,7 +5,8 @@ ended: what has ended never changes its status again, so that rows only ever gro
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -21,6 +22,7 @@ from store.changes import Change
 HOURS: Final = "statistics_hours_1"
 DAYS: Final = "statistics_days_1"
 EVER: Final = "statistics_ever_1"
+_HOUR_MS: Final = 3_600_000
 
 _Key: TypeAlias = tuple[Any, ...]
 
@@ -175,5 +177,10 @@ def _measured(state: Execution) -> tuple[int, tuple[str, int]]:
 
 def _intervals(state: Execution) -> tuple[datetime, datetime]:
     """Return the beginnings of the day and of the hour in which it was created."""
-    hour = ids.created_at(state.id).replace(minute=0, second=0, microsecond=0)
+    return _beginnings(ids.created_ms(state.id) // _HOUR_MS)
+
+
+@lru_cache(maxsize=64)
+def _beginnings(hours: int) -> tuple[datetime, datetime]:
+    hour = datetime.fromtimestamp(hours * _HOUR_MS // 1000, UTC)
     return hour.replace(hour=0), hour
