@@ -8,7 +8,7 @@ ErasureReason: TypeAlias = Literal["requested", "secret", "personal_data", "rete
 
 
 @final
-class BodyDigest(Struct, frozen=True):
+class BodyDigest(Struct, frozen=True, gc=False):
     """What an event says of a piece of text that is kept outside: its length and salted SHA-256."""
 
     bytes: int

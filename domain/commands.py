@@ -14,7 +14,7 @@ from domain.bodies import ErasureReason
 from domain.events import BodyDigest, Ending, Outcome, TriggeredBy
 
 
-class Create(Struct, frozen=True):
+class Create(Struct, frozen=True, gc=False):
     """Create an execution; with `claim_agent_id` that agent starts it in the same transaction.
 
     `started_at` is when that agent really began, if it says so: it may tell of it days later.
@@ -36,7 +36,7 @@ class Create(Struct, frozen=True):
     start_deadline_seconds: int | None = None
 
 
-class Start(Struct, frozen=True):
+class Start(Struct, frozen=True, gc=False):
     """Let an agent begin a pending execution."""
 
     at: datetime
@@ -46,7 +46,7 @@ class Start(Struct, frozen=True):
     agent_id: str
 
 
-class Complete(Struct, frozen=True):
+class Complete(Struct, frozen=True, gc=False):
     """Record how the command ended. `fence` is the command id of the claim that is reporting.
 
     `ended_at` is when the command really ended, if the agent says so.
@@ -62,7 +62,7 @@ class Complete(Struct, frozen=True):
     ended_at: datetime | None = None
 
 
-class Expire(Struct, frozen=True):
+class Expire(Struct, frozen=True, gc=False):
     """End a pending execution that no agent took before its start deadline."""
 
     at: datetime
@@ -71,7 +71,7 @@ class Expire(Struct, frozen=True):
     execution_id: UUID
 
 
-class Cancel(Struct, frozen=True):
+class Cancel(Struct, frozen=True, gc=False):
     """End a pending execution now, or ask the agent of a running one to end it."""
 
     at: datetime
@@ -80,7 +80,7 @@ class Cancel(Struct, frozen=True):
     execution_id: UUID
 
 
-class TimeOut(Struct, frozen=True):
+class TimeOut(Struct, frozen=True, gc=False):
     """Give up on an agent that did not end its command in time."""
 
     at: datetime
@@ -90,7 +90,7 @@ class TimeOut(Struct, frozen=True):
     ending: Ending
 
 
-class ConfirmCancel(Struct, frozen=True):
+class ConfirmCancel(Struct, frozen=True, gc=False):
     """Give up on an agent that did not confirm a requested cancel in time."""
 
     at: datetime
@@ -100,7 +100,7 @@ class ConfirmCancel(Struct, frozen=True):
     ending: Ending
 
 
-class Lose(Struct, frozen=True):
+class Lose(Struct, frozen=True, gc=False):
     """Declare a running execution lost: its lease ran out."""
 
     at: datetime
@@ -110,7 +110,7 @@ class Lose(Struct, frozen=True):
     ending: Ending
 
 
-class Retry(Struct, frozen=True):
+class Retry(Struct, frozen=True, gc=False):
     """Create a new execution with the same configuration from one that failed or timed out.
 
     The server's own (`automatic`) is one at most, while a person may retry again and again.
@@ -124,7 +124,7 @@ class Retry(Struct, frozen=True):
     automatic: bool = False
 
 
-class Erase(Struct, frozen=True):
+class Erase(Struct, frozen=True, gc=False):
     """Erase bodies of an execution that has ended.
 
     `configuration` erases what other executions with the same configuration name too.

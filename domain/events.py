@@ -3,6 +3,9 @@
 Each event is a final, frozen Struct; its tag is the name under which it is stored, for ever. Events
 hold no free text: the configuration (job name, command, environment) and the output are bodies
 that can be erased, and an event names them by length and salted SHA-256 (hexadecimal).
+
+Here and wherever values are many, `gc=False` says that none ever refers to itself, so that the
+garbage collector need not look at what the writer remembers.
 """
 
 from datetime import datetime
@@ -27,7 +30,7 @@ FailureReason: TypeAlias = Literal[
 
 
 @final
-class StreamDigest(Struct, frozen=True, omit_defaults=True):
+class StreamDigest(Struct, frozen=True, gc=False, omit_defaults=True):
     """What an event says of one output stream.
 
     `kept_sha256` is SHA-256 over the execution's salt and the kept bytes in order of their offset;
@@ -44,7 +47,7 @@ class StreamDigest(Struct, frozen=True, omit_defaults=True):
 
 
 @final
-class Ending(Struct, frozen=True, omit_defaults=True):
+class Ending(Struct, frozen=True, gc=False, omit_defaults=True):
     """How a command ended, as its observer saw it; durations in milliseconds, monotonic.
 
     Seen by the server (an agent was given up) it holds what had arrived by then, and no exit code.
@@ -62,7 +65,9 @@ class Ending(Struct, frozen=True, omit_defaults=True):
 
 
 @final
-class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.created"):
+class Created(
+    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="execution.created"
+):
     """An execution was asked for and waits for an agent, one that has all of its `labels`.
 
     After `start_deadline_seconds` it waits no longer. While it is `held` no agent may take it:
@@ -84,26 +89,26 @@ class Created(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="ex
 
 
 @final
-class Released(Struct, frozen=True, tag_field="type", tag="execution.released"):
+class Released(Struct, frozen=True, gc=False, tag_field="type", tag="execution.released"):
     """The execution was held, and now waits for an agent."""
 
 
 @final
-class Started(Struct, frozen=True, tag_field="type", tag="execution.started"):
+class Started(Struct, frozen=True, gc=False, tag_field="type", tag="execution.started"):
     """An agent claimed the execution and holds its lease."""
 
     agent_id: str
 
 
 @final
-class Completed(Struct, frozen=True, tag_field="type", tag="execution.completed"):
+class Completed(Struct, frozen=True, gc=False, tag_field="type", tag="execution.completed"):
     """The command ended by itself: success with exit code 0, failed otherwise."""
 
     ending: Ending
 
 
 @final
-class TimedOut(Struct, frozen=True, tag_field="type", tag="execution.timed_out"):
+class TimedOut(Struct, frozen=True, gc=False, tag_field="type", tag="execution.timed_out"):
     """The command exceeded its timeout; `process_ended` says whether its end was seen."""
 
     observed_by: Observer
@@ -112,12 +117,16 @@ class TimedOut(Struct, frozen=True, tag_field="type", tag="execution.timed_out")
 
 
 @final
-class CancelRequested(Struct, frozen=True, tag_field="type", tag="execution.cancel_requested"):
+class CancelRequested(
+    Struct, frozen=True, gc=False, tag_field="type", tag="execution.cancel_requested"
+):
     """Somebody asked to end a running execution; its agent has yet to confirm."""
 
 
 @final
-class Canceled(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.canceled"):
+class Canceled(
+    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="execution.canceled"
+):
     """The execution was ended on request; without an ending it had never begun."""
 
     observed_by: Observer
@@ -126,7 +135,7 @@ class Canceled(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="e
 
 
 @final
-class Lost(Struct, frozen=True, tag_field="type", tag="execution.lost"):
+class Lost(Struct, frozen=True, gc=False, tag_field="type", tag="execution.lost"):
     """The lease ran out: nobody saw the end. Shown as failed with reason agent_lost."""
 
     observed_by: Observer
@@ -135,13 +144,13 @@ class Lost(Struct, frozen=True, tag_field="type", tag="execution.lost"):
 
 
 @final
-class NotStarted(Struct, frozen=True, tag_field="type", tag="execution.not_started"):
+class NotStarted(Struct, frozen=True, gc=False, tag_field="type", tag="execution.not_started"):
     """No agent took the execution before its start deadline. Shown as failed: not_started."""
 
 
 @final
 class OutcomeReportedLate(
-    Struct, frozen=True, tag_field="type", tag="execution.outcome_reported_late"
+    Struct, frozen=True, gc=False, tag_field="type", tag="execution.outcome_reported_late"
 ):
     """The agent's true outcome, which came after a final status; the status stands."""
 
@@ -150,7 +159,7 @@ class OutcomeReportedLate(
 
 
 @final
-class Retried(Struct, frozen=True, tag_field="type", tag="execution.retried"):
+class Retried(Struct, frozen=True, gc=False, tag_field="type", tag="execution.retried"):
     """A new execution with the same configuration was created from this one."""
 
     retried_as: UUID
@@ -158,7 +167,12 @@ class Retried(Struct, frozen=True, tag_field="type", tag="execution.retried"):
 
 @final
 class BodiesErased(
-    Struct, frozen=True, omit_defaults=True, tag_field="type", tag="execution.bodies_erased"
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="execution.bodies_erased",
 ):
     """Bodies that events of this execution name are gone, in the transaction that says so.
 
@@ -198,7 +212,7 @@ Event: TypeAlias = (
 )
 
 
-class Happened(Struct, frozen=True):
+class Happened(Struct, frozen=True, gc=False):
     """An event in its stream: all that the state depends on.
 
     `originator_id` and `originator_version` are the names that the eventsourcing library knows.
@@ -213,7 +227,7 @@ class Happened(Struct, frozen=True):
 
 
 @final
-class Envelope(Happened, frozen=True):
+class Envelope(Happened, frozen=True, gc=False):
     """An event with who caused it. `actor` is ``KIND:ID``, never a name.
 
     `correlation_id` is the first execution of the lineage of retries.

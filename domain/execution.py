@@ -27,7 +27,7 @@ Status: TypeAlias = Literal["pending", "running", "success", "failed", "timeout"
 RETRYABLE: Final[frozenset[Status]] = frozenset({"failed", "timeout"})
 
 
-class LateOutcome(Struct, frozen=True):
+class LateOutcome(Struct, frozen=True, gc=False):
     """What an agent reported after the status was final."""
 
     outcome: Outcome
@@ -35,7 +35,7 @@ class LateOutcome(Struct, frozen=True):
     ending: Ending
 
 
-class Execution(Struct, frozen=True):
+class Execution(Struct, frozen=True, gc=False):
     """Everything the history says about one execution."""
 
     id: UUID

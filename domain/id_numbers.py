@@ -42,7 +42,6 @@ class RisingNumbers:
 
     def __call__(self) -> int:
         """Return the next number."""
-        milliseconds, rest = divmod(self._clock_ns(), 1_000_000)
-        self._last = max(milliseconds << 12 | (rest << 12) // 1_000_000, self._last + 1)
-        upper = (self._last >> 12) << 16 | 0x7 << 12 | self._last & 0xFFF
-        return upper << 64 | _VARIANT | self._random_bits(62)
+        self._last = last = max((self._clock_ns() << 12) // 1_000_000, self._last + 1)
+        high = (last >> 12) << 16 | 0x7000 | last & 0xFFF
+        return high << 64 | _VARIANT | self._random_bits(62)

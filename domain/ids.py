@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, UUID, SafeUUID, uuid5
 
 from domain.id_numbers import ALPHABET, EXECUTION, TEXT_LENGTH, RisingNumbers, spelled
 
@@ -58,7 +58,12 @@ def is_uuid7(value: UUID) -> bool:
 
 def created_at(value: UUID) -> datetime:
     """Return the moment, in whole milliseconds, at which the UUIDv7 `value` was made."""
-    return _EPOCH + timedelta(milliseconds=value.int >> 80)
+    return _EPOCH + timedelta(milliseconds=created_ms(value))
+
+
+def created_ms(value: UUID) -> int:
+    """Return the milliseconds from 1970 until the UUIDv7 `value` was made."""
+    return value.int >> 80
 
 
 def lowest_at(moment: datetime) -> UUID:
@@ -110,4 +115,12 @@ class Uuid7:
 
     def __call__(self) -> UUID:
         """Return the next id."""
-        return UUID(int=self._next_number())
+        return _uuid(self._next_number())
+
+
+def _uuid(number: int) -> UUID:
+    """Return a UUID without the checks of its constructor, which take longer than all the rest."""
+    value = object.__new__(UUID)
+    object.__setattr__(value, "int", number)
+    object.__setattr__(value, "is_safe", SafeUUID.unknown)
+    return value

@@ -16,7 +16,7 @@ from store.changes import Change
 TABLE: Final = "executions_1"
 
 
-class Row(Struct, frozen=True, omit_defaults=True):
+class Row(Struct, frozen=True, gc=False, omit_defaults=True):
     """One row of ``read.executions_1``; the names of the fields are those of the columns."""
 
     id: UUID
@@ -102,14 +102,14 @@ class Executions:
     tables: Final[Mapping[str, type[Struct]]] = {TABLE: Row}
     statement = sql.named("upsert_executions")
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
         """Return the parameters of the statement for the executions that a batch changed."""
         rows = [
             row(change.after, change.position)
             for change in changes
             if isinstance(change.after, Execution)
         ]
-        return msgspec.json.encode(rows), str(position).encode()
+        return (msgspec.json.encode(rows),) if rows else None
 
     def refold(self) -> "Executions":
         """Return ourselves: a row needs to know nothing of the others."""

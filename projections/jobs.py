@@ -61,14 +61,14 @@ class Jobs:
     tables: Final[Mapping[str, type[Struct]]] = {TABLE: Row}
     statement = sql.named("upsert_jobs")
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, bytes]:
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
         """Return the parameters of the statement for the jobs that a batch changed."""
         rows = [
             row(change.after, change.position)
             for change in changes
             if isinstance(change.after, CronJob)
         ]
-        return msgspec.json.encode(rows) if rows else None, str(position).encode()
+        return (msgspec.json.encode(rows),) if rows else None
 
     def refold(self) -> "Jobs":
         """Return ourselves: a row needs to know nothing of the others."""

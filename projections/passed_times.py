@@ -57,14 +57,14 @@ class PassedTimesTable:
     tables: Final[Mapping[str, type[Struct]]] = {TABLE: Row}
     statement = sql.named("insert_passed_times")
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, bytes]:
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
         """Return the parameters of the statement for what a batch changed."""
         rows = [
             row(change.after, change.position)
             for change in changes
             if isinstance(change.after, PassedTimes)
         ]
-        return msgspec.json.encode(rows) if rows else None, str(position).encode()
+        return (msgspec.json.encode(rows),) if rows else None
 
     def refold(self) -> "PassedTimesTable":
         """Return ourselves: a row needs to know nothing of the others."""

@@ -72,9 +72,9 @@ class ReadModel(Protocol):
 
     `tables` names each table (in the schema ``read``, with the version in its name) and the Struct
     of its rows, whose fields are the columns, all of them; a ``bytea`` is hexadecimal text in the
-    Struct. `statement` writes what a batch changed and moves the row of `name` and `version` in
-    ``read.projections``; it names tables always as ``read.TABLE``, since a rebuild runs it on
-    tables of another schema.
+    Struct. `statement` writes what a batch changed; that the row of `name` and `version` in
+    ``read.projections`` moves is seen to elsewhere. It names tables always as ``read.TABLE``, since
+    a rebuild runs it on tables of another schema.
     """
 
     @property
@@ -97,8 +97,8 @@ class ReadModel(Protocol):
         """The statement of the inline write."""
         ...
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, ...]:
-        """Return the statement's parameters for what changed; `position` is the head."""
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes | None, ...] | None:
+        """Return the statement's parameters for what changed, None if it writes nothing of it."""
         ...
 
     def refold(self) -> Refold:

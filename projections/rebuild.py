@@ -152,11 +152,14 @@ def _bring(connection: Connection[Any], models: Sequence[ReadModel], after: int,
     if upto == after:
         return
     with RawCursor(connection) as cursor:
-        found = cursor.execute(sql.named("read_changed").encode(), [after, upto])
-        changed = changes.changes((ChangedEvent(*row) for row in found), after)
+        events = cursor.execute(sql.named("read_changed").encode(), [after, upto])
+        changed = changes.changes((ChangedEvent(*row) for row in events), after)
         for model in models:
-            parameters = [part and part.decode() for part in model.parameters(changed, upto)]
-            cursor.execute(shadow.elsewhere(model.statement).encode(), parameters)
+            if (found := model.parameters(changed)) is not None:
+                parameters = [part and part.decode() for part in found]
+                cursor.execute(shadow.elsewhere(model.statement).encode(), parameters)
+        move = shadow.elsewhere(changes.MOVE).encode()
+        cursor.execute(move, [part.decode() for part in changes.moved(models, upto)])
 
 
 def _swapped(

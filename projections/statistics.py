@@ -5,7 +5,8 @@ ended: what has ended never changes its status again, so that rows only ever gro
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -21,11 +22,12 @@ from store.changes import Change
 HOURS: Final = "statistics_hours_1"
 DAYS: Final = "statistics_days_1"
 EVER: Final = "statistics_ever_1"
+_HOUR_MS: Final = 3_600_000
 
 _Key: TypeAlias = tuple[Any, ...]
 
 
-class EverRow(Struct, frozen=True):
+class EverRow(Struct, frozen=True, gc=False):
     """One row of ``read.statistics_ever_1``: so many ended so, and took about so long."""
 
     job_id: str
@@ -36,7 +38,7 @@ class EverRow(Struct, frozen=True):
     last_at: datetime
 
 
-class IntervalRow(Struct, frozen=True):
+class IntervalRow(Struct, frozen=True, gc=False):
     """One row of ``read.statistics_hours_1`` or ``_days_1``: the same of one interval."""
 
     starts_at: datetime
@@ -115,17 +117,19 @@ class Statistics:
         self._days = _Sum(DAYS, IntervalRow)
         self._ever = _Sum(EVER, EverRow)
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
-        """Return the parameters of the statement: what is added to each row."""
-        added = Statistics()
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
+        """Return the parameter of the statement: what is added to each hour."""
+        hours = _Sum(HOURS, IntervalRow)
         for change in changes:
             before, after = change.before, change.after
             has_ended = isinstance(before, Execution) and before.completed_at is not None
-            if isinstance(after, Execution) and not has_ended:
-                added._add(after)
-        tables = (added._hours, added._days, added._ever)
-        rows = (msgspec.json.encode(table.rows()) for table in tables)
-        return (*rows, str(position).encode())
+            if isinstance(after, Execution) and after.completed_at is not None and not has_ended:
+                _, hour = _intervals(after)
+                milliseconds, key = _measured(after)
+                for job_id in (ALL_JOBS, after.job_id):
+                    hours.add((hour, job_id, *key), milliseconds, after.completed_at)
+        rows = hours.rows()
+        return (msgspec.json.encode(rows),) if rows else None
 
     def refold(self) -> "Statistics":
         """Return sums that stand at nothing."""
@@ -153,19 +157,30 @@ class Statistics:
     def _add(self, state: Execution) -> None:
         if state.completed_at is None:
             return
-        milliseconds = state.ending.duration_ms if state.ending else 0
-        duration_class = durations.NEVER_RAN
-        if state.started_at is not None:
-            duration_class = durations.class_of(milliseconds)
+        milliseconds, measured = _measured(state)
         day, hour = _intervals(state)
         for job_id in (ALL_JOBS, state.job_id):
-            key = (job_id, state.status, duration_class)
+            key = (job_id, *measured)
             self._hours.add((hour, *key), milliseconds, state.completed_at)
             self._days.add((day, *key), milliseconds, state.completed_at)
             self._ever.add(key, milliseconds, state.completed_at)
 
 
+def _measured(state: Execution) -> tuple[int, tuple[str, int]]:
+    """Return how long it took, and the end of its key: status and class of duration."""
+    milliseconds = state.ending.duration_ms if state.ending else 0
+    duration_class = durations.NEVER_RAN
+    if state.started_at is not None:
+        duration_class = durations.class_of(milliseconds)
+    return milliseconds, (state.status, duration_class)
+
+
 def _intervals(state: Execution) -> tuple[datetime, datetime]:
     """Return the beginnings of the day and of the hour in which it was created."""
-    hour = ids.created_at(state.id).replace(minute=0, second=0, microsecond=0)
+    return _beginnings(ids.created_ms(state.id) // _HOUR_MS)
+
+
+@lru_cache(maxsize=64)
+def _beginnings(hours: int) -> tuple[datetime, datetime]:
+    hour = datetime.fromtimestamp(hours * _HOUR_MS // 1000, UTC)
     return hour.replace(hour=0), hour

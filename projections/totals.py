@@ -22,7 +22,7 @@ TABLE: Final = "totals_1"
 ALL_JOBS: Final = ""
 
 
-class Row(Struct, frozen=True, omit_defaults=True):
+class Row(Struct, frozen=True, gc=False, omit_defaults=True):
     """One row of ``read.totals_1``: a job, and its counts by status and trigger."""
 
     job_id: str
@@ -65,7 +65,7 @@ class Totals:
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
         """Return the parameters of the statement: what is added to each row."""
         added = Totals()
         for change in changes:
@@ -77,7 +77,8 @@ class Totals:
                     continue
                 added._count(before, -1)
             added._count(after, 1)
-        return msgspec.json.encode(added._rows()), str(position).encode()
+        rows = added._rows()
+        return (msgspec.json.encode(rows),) if rows else None
 
     def refold(self) -> "Totals":
         """Return counters that stand at nothing."""

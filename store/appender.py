@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 from msgspec import Struct
 
-from store import changes, reading, sql
+from store import changes, reading, sql, writing
 from store.batch import Bench, Verdict
 from store.chain import Head
 from store.changes import Projection
@@ -34,9 +34,7 @@ _STATEMENTS: Final = {
     b"begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
     b"lock": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
     **reading.STATEMENTS,
-    b"write": sql.named("write_batch"),
-    b"erase outputs": sql.named("erase_outputs"),
-    b"erase bodies": sql.named("erase_bodies"),
+    **writing.STATEMENTS,
     b"schedule": sql.named("write_schedules"),
     b"notify": "SELECT pg_notify('cronledger', $1)",
     b"commit": "COMMIT",
@@ -219,13 +217,11 @@ class Appender:
         for first in range(0, len(works), _PART):
             judged, write = bench.judge(works[first : first + _PART])
             verdicts += judged
-            if write.commit.events or write.answers:
+            for name, parameters in write.statements():
                 written = True
-                # The database writes this part while we judge the next one.
-                more = first + _PART < len(works)
-                trips.send(b"write", write.parameters(), now=more)
-                for name, parameters in write.erasure.statements(write.commit.recorded_at):
-                    trips.send(name, parameters)
+                trips.send(name, parameters)
+            # The database writes this part while we judge the next one.
+            trips.push()
         if written or bench.rooms.write:
             await self._finish(trips, bench, read)
         else:
@@ -257,7 +253,11 @@ class Appender:
         if bench.rooms.write:
             trips.send(b"schedule", bench.rooms.write.parameters())
         for name, projection in self._projections.items():
-            trips.send(name, projection.parameters(changed, bench.head.position))
+            if (parameters := projection.parameters(changed)) is not None:
+                # The database writes this while we gather what the next one needs.
+                trips.send(name, parameters)
+                trips.push()
+        trips.send(b"move", changes.moved(self._projections.values(), bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)

@@ -15,10 +15,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.streams import State
 from store import mapper, sql
-from store.roundtrip import RoundTrips
+from store.roundtrip import RoundTrips, text_array
 from store.states import KnownEvent, state_after
 
+MOVE: Final = sql.named("move_projections")
 STATEMENTS: Final = {
+    b"move": MOVE,
     b"changed": sql.named("read_changed"),
     b"positions": sql.named("read_positions"),
 }
@@ -34,7 +36,7 @@ LEFT JOIN read.projections p ON true"""
 Positions: TypeAlias = Mapping[tuple[str, int], int]
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """What became of one execution or job: before it, after it, and at which position last."""
 
     before: State | None
@@ -60,8 +62,8 @@ class Projection(Protocol):
         """What writes it."""
         ...
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes | None, ...]:
-        """Return the statement's parameters for what a batch changed; `position` is the head."""
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes | None, ...] | None:
+        """Return the statement's parameters for what a batch changed, None if that is nothing."""
         ...
 
 
@@ -76,7 +78,7 @@ class FarBehind(Exception):
         )
 
 
-class ChangedEvent(KnownEvent, frozen=True):
+class ChangedEvent(KnownEvent, frozen=True, gc=False):
     """An event with its position."""
 
     position: int
@@ -131,6 +133,12 @@ def behind(
     return found
 
 
+def moved(projections: Iterable[Projection], head: int) -> tuple[bytes, ...]:
+    """Return the parameters of `MOVE`: these read models have come to the head."""
+    named = (f"{one.name} {one.version}" for one in projections)
+    return str(head).encode(), text_array(named)
+
+
 async def catch_up(
     trips: RoundTrips, projections: Mapping[bytes, Projection], positions: Positions, head: int
 ) -> bool:
@@ -145,7 +153,10 @@ async def catch_up(
             trips.send(b"changed", between, result_format=pq.Format.BINARY)
             *_, found = await trips.answers()
             changed = changes(trips.rows(found, ChangedEvent), position)
-            trips.send(name, one.parameters(changed, head))
+            if (parameters := one.parameters(changed)) is not None:
+                trips.send(name, parameters)
+    if late:
+        trips.send(b"move", moved([one for one, _ in late], head))
     return bool(late)
 
 

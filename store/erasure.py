@@ -1,7 +1,7 @@
 """What goes with a batch, instead of coming: bodies that an event says are erased."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,13 @@ from msgspec import Struct, field
 
 from domain.events import BodiesErased, Envelope
 from domain.job_events import JobBodiesErased
+from store import sql
 from store.roundtrip import array
+
+STATEMENTS: Final = {
+    b"erase outputs": sql.named("erase_outputs"),
+    b"erase bodies": sql.named("erase_bodies"),
+}
 
 
 class Erasure(Struct):

@@ -30,7 +30,7 @@ from store import chain, mapper, sql
 from store.appender import APPEND_LOCK
 from store.chain import Head, NewEvent
 from store.work import Notice
-from store.writing import BatchWrite
+from store.writing import event_parameters
 
 _COLUMNS: Final = SQL(
     "position, stream_id, version, type, payload, occurred_at, actor, command_id, correlation_id,"
@@ -127,7 +127,8 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 new = [_new(event) for event in stored_events]
                 commit, head = chain.extend(head, self._ledger_id, now, new, head.commit_number + 1)
                 with RawCursor(connection) as cursor:
-                    cursor.execute(sql.named("write_batch").encode(), BatchWrite(commit).texts())
+                    parameters = [one.decode() for one in event_parameters(commit)]
+                    cursor.execute(sql.named("write_events").encode(), parameters)
                 notice = msgspec.json.encode(Notice(sender="", position=head.position)).decode()
                 connection.execute("SELECT pg_notify('cronledger', %s)", [notice])
             except BaseException:

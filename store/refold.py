@@ -19,7 +19,7 @@ from domain import ids
 from domain.events import Ending, Event, Happened
 from domain.execution import Execution
 from domain.streams import State, evolve
-from store import mapper, sql
+from store import changes, mapper, sql
 from store.archive import Refused
 from store.changes import Change, Projection
 from store.leases import LATE_OUTCOME_DAYS
@@ -172,10 +172,12 @@ def _write(
 ) -> None:
     with RawCursor(connection) as cursor:
         for projection in projections:
-            parameters = projection.parameters(found.changes, head)
-            cursor.execute(
-                projection.statement.encode(), [one and one.decode() for one in parameters]
-            )
+            if (parameters := projection.parameters(found.changes)) is not None:
+                cursor.execute(
+                    projection.statement.encode(), [one and one.decode() for one in parameters]
+                )
+        move = [one.decode() for one in changes.moved(projections, head)]
+        cursor.execute(changes.MOVE.encode(), move)
         operations = [found.queue, found.leases, found.cancels, found.held]
         cursor.execute(sql.named("import_operations").encode(), _arrays(*operations))
         bodies = _arrays(found.messages, found.outputs)

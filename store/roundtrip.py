@@ -99,16 +99,16 @@ class RoundTrips:
         name: bytes,
         parameters: Sequence[bytes | None] = (),
         *,
-        now: bool = False,
         result_format: pq.Format = pq.Format.TEXT,
     ) -> None:
-        """Send a statement with the next ones; `now`, so that the database begins with it."""
+        """Send a statement with the next ones."""
         self._pg.send_query_prepared(name, parameters, result_format=result_format)
         self._sent += 1
-        if now:
-            # What does not fit into the socket's buffer leaves with the next flush.
-            self._pg.send_flush_request()
-            self._pg.flush()
+
+    def push(self) -> None:
+        """Let what was sent leave, so that the database begins with it."""
+        # What does not fit into the socket's buffer leaves with the next flush.
+        self._pg.flush()
 
     async def answers(self) -> list[pq.abc.PGresult]:
         """Return the results of what was sent, once all of them have come.

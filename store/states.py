@@ -19,7 +19,7 @@ STATES_MAX: Final = 10_000
 PASSED_OVER_MAX: Final = 1000
 
 
-class KnownEvent(Struct, frozen=True):
+class KnownEvent(Struct, frozen=True, gc=False):
     """An event as the writer reads it."""
 
     stream_id: UUID

@@ -1,7 +1,7 @@
-"""What a batch writes in one transaction: one statement of JSON arrays (sql/write_batch.sql)."""
+"""What a batch writes in one transaction: statements with JSON arrays (sql/write_*.sql)."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -9,15 +9,32 @@ from msgspec import Struct, field
 
 from domain.events import Envelope
 from domain.execution import Execution
-from store import chain, mapper
+from store import chain, mapper, sql
 from store.chain import NewEvent
+from store.erasure import STATEMENTS as ERASING
 from store.erasure import Erasure
 from store.rooms import start_seconds
+from store.roundtrip import array
 from store.work import Configuration, KeptAnswer
+
+# What is written beside events, each by a statement of its own: a JSON array of rows, or of ids.
+_PARTS: Final = (
+    "configurations",
+    "messages",
+    "queued",
+    "unqueued",
+    "leases",
+    "cancels",
+    "answers",
+    "expected",
+)
+STATEMENTS: Final = {
+    f"write {name}".encode(): sql.named(f"write_{name}") for name in ("events", *_PARTS)
+} | ERASING
 
 
 class BatchWrite(Struct):
-    """What is written in one transaction (sql/write_batch.sql), and the states after it."""
+    """What is written in one transaction, in statements of which most batches need few."""
 
     commit: chain.Commit
     configurations: list[Configuration] = field(default_factory=list)
@@ -30,21 +47,30 @@ class BatchWrite(Struct):
     expected: list[dict[str, Any]] = field(default_factory=list)
     erasure: Erasure = field(default_factory=Erasure)
 
-    def parameters(self) -> list[bytes | None]:
-        """Return the statement's parameters in order."""
-        # What is erased goes with statements of its own, after this one.
-        commit, *parts, _ = msgspec.structs.astuple(self)
-        return [
-            msgspec.json.encode(commit.events),
-            str(commit.commit_number).encode(),
-            commit.recorded_at.isoformat().encode(),
-            str(commit.ledger_id).encode(),
-            *(msgspec.json.encode(rows) if rows else None for rows in parts),
-        ]
+    def statements(self) -> list[tuple[bytes, list[bytes]]]:
+        """Return the statements that write it with their parameters, in order; none for nothing."""
+        found = []
+        if self.commit.events:
+            found.append((b"write events", event_parameters(self.commit)))
+        for name, statement in _NAMED_PARTS:
+            if rows := getattr(self, name):
+                rows = array(rows) if rows is self.unqueued else msgspec.json.encode(rows)
+                found.append((statement, [rows]))
+        # What is erased goes after what came.
+        return found + self.erasure.statements(self.commit.recorded_at)
 
-    def texts(self) -> list[str | None]:
-        """Return the same parameters as text."""
-        return [None if part is None else part.decode() for part in self.parameters()]
+
+_NAMED_PARTS: Final = [(name, f"write {name}".encode()) for name in _PARTS]
+
+
+def event_parameters(commit: chain.Commit) -> list[bytes]:
+    """Return the parameters of the statement that writes events (sql/write_events.sql)."""
+    return [
+        msgspec.json.encode(commit.events),
+        str(commit.commit_number).encode(),
+        commit.recorded_at.isoformat().encode(),
+        str(commit.ledger_id).encode(),
+    ]
 
 
 def queued_row(state: Execution, now: datetime) -> dict[str, Any]:

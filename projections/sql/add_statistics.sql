@@ -1,14 +1,14 @@
--- The inline projection of statistics: adds what a batch ended, by hour, by day and in all, and says
--- how far it has come. Parameters: $1 to $3 JSON arrays of rows, $4 the position of the head.
-WITH moved AS (
-    UPDATE read.projections SET position = $4::bigint WHERE name = 'statistics' AND version = 1
-), hours AS (
-    INSERT INTO read.statistics_hours_1 AS kept (
-        starts_at, job_id, status, duration_class, count, duration_max_ms, last_at)
+-- The inline projection of statistics: adds what a batch ended, by hour, by day and in all.
+-- $1 is a JSON array of the rows of hours, from which those of the days and of all time are summed.
+WITH added AS MATERIALIZED (
     SELECT starts_at, job_id, status, duration_class, count, duration_max_ms, last_at
     FROM json_to_recordset($1::json) AS r (
         starts_at timestamptz, job_id text, status text, duration_class smallint,
         count bigint, duration_max_ms bigint, last_at timestamptz)
+), hours AS (
+    INSERT INTO read.statistics_hours_1 AS kept (
+        starts_at, job_id, status, duration_class, count, duration_max_ms, last_at)
+    SELECT starts_at, job_id, status, duration_class, count, duration_max_ms, last_at FROM added
     ON CONFLICT (starts_at, job_id, status, duration_class) DO UPDATE SET
         count = kept.count + excluded.count,
         duration_max_ms = greatest(kept.duration_max_ms, excluded.duration_max_ms),
@@ -16,10 +16,9 @@ WITH moved AS (
 ), days AS (
     INSERT INTO read.statistics_days_1 AS kept (
         starts_at, job_id, status, duration_class, count, duration_max_ms, last_at)
-    SELECT starts_at, job_id, status, duration_class, count, duration_max_ms, last_at
-    FROM json_to_recordset($2::json) AS r (
-        starts_at timestamptz, job_id text, status text, duration_class smallint,
-        count bigint, duration_max_ms bigint, last_at timestamptz)
+    SELECT date_trunc('day', starts_at, 'UTC') AS day, job_id, status, duration_class,
+           sum(count), max(duration_max_ms), max(last_at)
+    FROM added GROUP BY day, job_id, status, duration_class
     ON CONFLICT (starts_at, job_id, status, duration_class) DO UPDATE SET
         count = kept.count + excluded.count,
         duration_max_ms = greatest(kept.duration_max_ms, excluded.duration_max_ms),
@@ -27,10 +26,8 @@ WITH moved AS (
 )
 INSERT INTO read.statistics_ever_1 AS kept (
     job_id, status, duration_class, count, duration_max_ms, last_at)
-SELECT job_id, status, duration_class, count, duration_max_ms, last_at
-FROM json_to_recordset($3::json) AS r (
-    job_id text, status text, duration_class smallint,
-    count bigint, duration_max_ms bigint, last_at timestamptz)
+SELECT job_id, status, duration_class, sum(count), max(duration_max_ms), max(last_at)
+FROM added GROUP BY job_id, status, duration_class
 ON CONFLICT (job_id, status, duration_class) DO UPDATE SET
     count = kept.count + excluded.count,
     duration_max_ms = greatest(kept.duration_max_ms, excluded.duration_max_ms),

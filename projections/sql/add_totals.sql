@@ -1,8 +1,5 @@
--- The inline projection of totals: adds what a batch changed to one row a job, and says how far it
--- has come. Parameters: $1 a JSON array of rows, in order of job_id, $2 the position of the head.
-WITH moved AS (
-    UPDATE read.projections SET position = $2::bigint WHERE name = 'totals' AND version = 1
-)
+-- The inline projection of totals: adds what a batch changed to one row a job. $1 is a JSON array of
+-- rows, in order of job_id.
 INSERT INTO read.totals_1 AS kept (
     job_id,
     pending_scheduled, pending_manual, pending_retry, running_scheduled, running_manual,

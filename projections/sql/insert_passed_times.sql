@@ -1,8 +1,4 @@
--- The inline projection of due times on which nothing ran, and how far it has come.
--- Parameters: $1 a JSON array of rows or null for none, $2 the position of the head.
-WITH moved AS (
-    UPDATE read.projections SET position = $2::bigint WHERE name = 'passed_times' AND version = 1
-)
+-- The inline projection of due times on which nothing ran. $1 is a JSON array of rows.
 INSERT INTO read.passed_times_1 (
     id, position, version, job_id, kind, first_due_at, last_due_at, count, reason, blocked_by)
 SELECT r.id, r.position, r.version, r.job_id, r.kind, r.first_due_at, r.last_due_at, r.count,

@@ -1,8 +1,4 @@
--- The inline projection: rows of the executions that a batch changed, and how far it has come.
--- Parameters: $1 a JSON array of rows, $2 the position of the head.
-WITH moved AS (
-    UPDATE read.projections SET position = $2::bigint WHERE name = 'executions' AND version = 1
-)
+-- The inline projection: rows of the executions that a batch changed. $1 is a JSON array of rows.
 INSERT INTO read.executions_1 AS kept (
     id, position, version, attempt, status, triggered_by, job_id, configuration, root_id, retry_of,
     retried_as, scheduled_for, started_at, cancel_requested_at, completed_at, duration_ms,

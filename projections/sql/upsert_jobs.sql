@@ -1,8 +1,4 @@
--- The inline projection of jobs: rows of those that a batch changed, and how far it has come.
--- Parameters: $1 a JSON array of rows or null for none, $2 the position of the head.
-WITH moved AS (
-    UPDATE read.projections SET position = $2::bigint WHERE name = 'jobs' AND version = 1
-)
+-- The inline projection of jobs: rows of those that a batch changed. $1 is a JSON array of rows.
 INSERT INTO read.jobs_1 AS kept (
     id, position, version, job_id, status, definition, configuration, created_at, updated_at,
     due_since, pinned_agent_id, tags, plan)

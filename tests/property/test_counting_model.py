@@ -35,8 +35,6 @@ class Counts:
     version = 1
     tables: Final[Mapping[str, type[Struct]]] = {"counts_1": Count}
     statement = """
-        WITH moved AS (
-            UPDATE read.projections SET position = $2::bigint WHERE name = 'counts')
         INSERT INTO read.counts_1 AS kept
         SELECT r.status, r.count FROM json_to_recordset($1::json) AS r (status text, count bigint)
         ON CONFLICT (status) DO UPDATE SET count = kept.count + excluded.count"""
@@ -44,14 +42,14 @@ class Counts:
     def __init__(self) -> None:
         self.counted: Counter[str] = Counter()
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...]:
         """What a batch adds and takes away."""
         after = (change.after for change in changes)
         before = (change.before for change in changes)
         moved = Counter(state.status for state in after if isinstance(state, Execution))
         moved.subtract(state.status for state in before if isinstance(state, Execution))
         rows = [Count(*item) for item in moved.items()]
-        return msgspec.json.encode(rows), str(position).encode()
+        return (msgspec.json.encode(rows),)
 
     def refold(self) -> "Counts":
         """Begin a pass."""

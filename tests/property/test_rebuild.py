@@ -187,18 +187,15 @@ class ExecutionsTwo:
     version = 2
     tables: Final[Mapping[str, type[Struct]]] = {"executions_2": RowTwo}
     statement = """
-        WITH moved AS (
-            UPDATE read.projections SET position = $2::bigint
-            WHERE name = 'executions' AND version = 2)
         INSERT INTO read.executions_2 AS kept
         SELECT r.id, r.status, r.shown_id
         FROM json_to_recordset($1::json) AS r (id uuid, status text, shown_id text)
         ON CONFLICT (id) DO UPDATE SET status = excluded.status"""
 
-    def parameters(self, changes: Sequence[Change], position: int) -> tuple[bytes, ...]:
+    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...]:
         """The rows that changed."""
         found = [self._row(change.after) for change in changes]
-        return msgspec.json.encode(found), str(position).encode()
+        return (msgspec.json.encode(found),)
 
     def refold(self) -> "ExecutionsTwo":
         """Begin a pass."""

@@ -1,5 +1,6 @@
 """Ids: TypeIDs as their specification says, UUIDv7s that rise."""
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -138,3 +139,12 @@ def test_a_job_name_always_gives_the_same_job() -> None:
     """An execution without a job id belongs to the job of its name, today and after an upgrade."""
     assert ids.derived_job_id("nightly backup") == "job_mlzzozduefjc5hvbcnxjmwtmza"
     assert ids.derived_job_id("nightly backup ") != ids.derived_job_id("nightly backup")
+
+
+def test_an_id_that_was_made_is_a_uuid_as_any_other() -> None:
+    """It equals the one that its text spells, and survives being copied to another process."""
+    made = ids.Uuid7(lambda: 10**18, lambda _: 5)()
+
+    assert made == UUID(str(made))
+    assert hash(made) == hash(UUID(str(made)))
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own bytes
