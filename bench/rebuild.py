@@ -6,226 +6,180 @@ psycopg's COPY in binary format and decodes its payload with msgspec, and does n
 ProjectionRunner processes a slice, since a row and a transaction an event take it minutes. At last
 the times of commands over HTTP, while nothing else is done and beside a rebuild.
 
-Run: python -m bench.rebuild [--events 10000 --events 100000 --events 1000000] [--rounds 3]
+A size goes through as many rounds as its share of the time allows, and one at least.
+
+Run: python -m bench.rebuild [--events 10000 --events 100000 --events 1000000] [--rounds 5]
+     [--seconds 100] [--json FILE]
 """
 
 import argparse
-import asyncio
-import json
-import multiprocessing
-import os
-import resource
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import UUID
+from typing import Final
 
-import psycopg
-import uvloop
-from msgspec import Struct
-
-from bench import projection
-from bench.connection import Connection
+from bench import beside, projection
 from bench.http import served
-from bench.measure import machine
+from bench.measure import Measure, Ratio, Series, machine, paired, write_result
+from bench.passes import Took, once
 from bench.seeding import seed
-from projections.read_models import READ_MODELS
-from projections.rebuild import rebuild
-from projections.verify import verify
-from store import database, mapper
+from store import database
 from store.embedded import EmbeddedServer
 from store.keys import Keys
 
-SIZES = [10_000, 100_000, 1_000_000]
+SIZES: Final = [10_000, 100_000, 1_000_000]
 READ, REBUILD, VERIFY = "COPY out + decode", "rebuild", "verify"
-_COPY = """COPY (SELECT stream_id, command_id, version, schema_version, position, occurred_at,
-    type, payload FROM ledger.events ORDER BY stream_id, version) TO STDOUT (FORMAT BINARY)"""
-_TYPES = ["uuid", "uuid", "int4", "int2", "int8", "timestamptz", "text", "bytea"]
-_MIB = 1024
+PASSES: Final = {READ: "read", REBUILD: "rebuild", VERIFY: "verify"}
+LIBRARY: Final = "eventsourcing ProjectionRunner"
+_KIB = 1024
+_BESIDE_MAX: Final = 300_000
+
+# Of a size and a pass, what each round took.
+Rounds = dict[int, dict[str, list[Took]]]
 
 
-class Took(Struct):
-    """What one pass took: seconds, and the most memory that one of its processes had, in KiB."""
-
-    seconds: float
-    memory: int
-
-
-def _read(conninfo: str) -> None:
-    with (
-        psycopg.connect(conninfo) as connection,
-        connection.cursor() as cursor,
-        cursor.copy(_COPY) as copy,
-    ):
-        copy.set_types(_TYPES)
-        for row in copy.rows():
-            mapper.decode(row[6], row[3], row[7])
-
-
-def _rebuild(conninfo: str) -> None:
-    rebuild(conninfo, READ_MODELS, lambda *_: None)
-
-
-def _verify(conninfo: str) -> None:
-    verify(conninfo, READ_MODELS, Path("/nonexistent/head"), lambda *_: None)
-
-
-_PASSES: dict[str, Callable[[str], None]] = {READ: _read, REBUILD: _rebuild, VERIFY: _verify}
-
-
-def _alone(name: str, conninfo: str, took: "multiprocessing.queues.Queue[Took]") -> None:
+def _seeded(postgres: EmbeddedServer, events: int) -> str:
+    name, keys = f"events_{events}", Keys(bytes(32))
+    database.create_database(postgres.conninfo(), name)
+    conninfo = postgres.conninfo(name)
     started = time.perf_counter()
-    _PASSES[name](conninfo)
-    seconds = time.perf_counter() - started
-    most = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    took.put(Took(seconds, most))
+    seed(conninfo, database.migrate(conninfo, keys, password=None), keys, events)
+    print(f"\n{events:,} events, seeded in {time.perf_counter() - started:.1f} s", flush=True)
+    return conninfo
 
 
-def once(name: str, conninfo: str) -> Took:
-    """Do one pass in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    took = context.Queue()
-    process = context.Process(target=_alone, args=(name, conninfo, took))
-    process.start()
-    found: Took = took.get()
-    process.join()
-    return found
+def _rounds(conninfo: str, events: int, rounds: int, seconds: float) -> dict[str, list[Took]]:
+    """Let the passes take turns; one of each comes first, to warm up."""
+    taken: dict[str, list[Took]] = {name: [] for name in PASSES}
+    started = time.perf_counter()
+    for number in range(rounds + 1):
+        for name, found in taken.items():
+            took = once(PASSES[name], conninfo)
+            print(
+                f"  round {number}/{rounds}  {name:<20} {took.seconds:>8.2f} s"
+                f" {events / took.seconds:>10,.0f} events/s {took.memory / _KIB:>6,.0f} MiB",
+                flush=True,
+            )
+            if number:
+                found.append(took)
+        if number and time.perf_counter() - started > seconds * number / (number + 1):
+            break  # another round would not fit
+    return taken
 
 
-def _sizes(postgres: EmbeddedServer, sizes: list[int], rounds: int) -> dict[int, dict[str, float]]:
-    """Measure each size; return the median rates, in events per second."""
-    keys = Keys(bytes(32))
-    rates: dict[int, dict[str, float]] = {}
-    for events in sizes:
-        name = f"events_{events}"
+def _library(postgres: EmbeddedServer, events: int, rounds: int) -> list[float]:
+    """Measure the library on a slice: in a database of its own each time, since it remembers."""
+    rates = []
+    for number in range(rounds):
+        name = f"library_{number}"
         database.create_database(postgres.conninfo(), name)
-        conninfo = postgres.conninfo(name)
-        seed(conninfo, database.migrate(conninfo, keys, password=None), keys, events)
-        taken: dict[str, list[Took]] = {passed: [] for passed in _PASSES}
-        for number in range(rounds + 1):
-            for passed, found in taken.items():
-                took = once(passed, conninfo)
-                if number:  # the first warms up
-                    found.append(took)
-        print(
-            f"\n{events:,} events{'':<20} {'events/s':>12} {'of reading':>12} {'most memory':>14}"
-        )
-        for passed, found in taken.items():
-            pairs = zip(taken[READ], found, strict=True)
-            ratio = statistics.median(read.seconds / one.seconds for read, one in pairs)
-            rate = statistics.median(events / one.seconds for one in found)
-            memory = max(one.memory for one in found) / _MIB
-            print(f"{passed:<34} {rate:>12,.0f} {ratio:>12.2f} {memory:>10,.0f} MiB")
-            rates.setdefault(events, {})[passed] = rate
-        pairs = zip(taken[REBUILD], taken[VERIFY], strict=True)
-        of_rebuild = statistics.median(one.seconds / other.seconds for one, other in pairs)
-        print(f"verify's rate is {of_rebuild:.2f} of rebuild's")
+        rates.append(projection.rate(postgres.conninfo(name), events))
+        print(f"  {LIBRARY}, {events:,} events: {rates[-1]:,.0f} events/s", flush=True)
     return rates
 
 
-async def _latencies(url: str, token: str, clients: int, going_on: Callable[[], bool]) -> float:
-    """Create executions until it is over; return the 99th percentile of the times, in ms."""
-    parts, times = urlsplit(url), []
-    body = b'{"job_name":"bench","command":"true"}'
-
-    async def client(connection: Connection) -> None:
-        await connection.open()
-        while going_on():
-            started = time.perf_counter()
-            await connection.json("/v1/cron-executions", body, 201)
-            times.append(time.perf_counter() - started)
-        connection.close()
-
-    made = [Connection(parts.hostname or "", parts.port or 0, token) for _ in range(clients)]
-    await asyncio.gather(*map(client, made))
-    return 1000 * statistics.quantiles(times, n=100)[98]
+def _rates(taken: dict[str, list[Took]], name: str, events: int) -> list[float]:
+    return [events / took.seconds for took in taken[name]]
 
 
-def _commands(home: Path, url: str, token: str, postgres: EmbeddedServer, rounds: int) -> None:
-    """Measure commands without and during rebuilds of 100,000 events, in turns."""
-    conninfo = postgres.conninfo("cronledger")
-    with psycopg.connect(conninfo) as connection:
-        row = connection.execute("SELECT ledger_id FROM ledger.identity").fetchone()
-    ledger_id: UUID = row[0] if row else UUID(int=0)
-    keys = Keys(bytes.fromhex((home / "secret-key").read_text().strip()))
-    seed(conninfo, ledger_id, keys, 100_000)
-    words = [sys.executable, "-m", "cli.main", "rebuild", "--json"]
-    environment = {**os.environ, "CRONLEDGER_HOME": str(home)}
-    subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
-    ratios = []
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        for _ in range(rounds):
-            with subprocess.Popen(
-                words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            ) as beside:
-                busy = runner.run(_latencies(url, token, 16, lambda: beside.poll() is None))
-                said = json.loads(beside.stdout.read()) if beside.stdout else {}
-            over = _after(float(said["seconds"]))
-            quiet = runner.run(_latencies(url, token, 16, over))
-            print(f"p99 of creates: {quiet:7.1f} ms alone, {busy:7.1f} ms beside a rebuild")
-            ratios.append(busy / quiet)
-    print(f"beside / alone: {statistics.median(ratios):.2f} x")
+def _ratios(found: Rounds, library: list[float]) -> list[Ratio]:
+    """Return the goals that the largest log is held to."""
+    events = max(found)
+    read, rebuilt, verified = (_rates(found[events], name, events) for name in PASSES)
+    slowest = statistics.median(library)
+    ratios = [
+        paired(f"rebuild / {READ}", rebuilt, read),
+        paired("verify / rebuild", verified, rebuilt),
+        Ratio(f"rebuild / {LIBRARY}", [rate / slowest for rate in rebuilt]),
+    ]
+    for ratio, goal in zip(ratios, (0.7, 0.5, 300), strict=True):
+        ratio.goal = goal
+    # A log of some thousand events is rebuilt by one process, which is another thing.
+    smaller = [size for size in sorted(found) if size >= events // 10 and size != events]
+    if smaller:
+        little, much = (
+            max(took.memory for took in found[size][REBUILD]) for size in (smaller[0], events)
+        )
+        of = f"memory of a rebuild, {events:,} events / {smaller[0]:,}"
+        ratios.append(Ratio(of, [much / little], 1.3, at_least=False))
+    return ratios
 
 
-def _after(seconds: float) -> Callable[[], bool]:
-    end = time.perf_counter() + seconds
-    return lambda: time.perf_counter() < end
+def _measures(found: Rounds, library: list[float]) -> list[Measure]:
+    measures = [Measure(LIBRARY, "events/s", library)]
+    for events, taken in found.items():
+        measures += [
+            Measure(f"{name}, {events:,} events", "events/s", _rates(taken, name, events))
+            for name in PASSES
+        ]
+        memory = [took.memory / _KIB for took in taken[REBUILD]]
+        measures.append(Measure(f"memory of a rebuild, {events:,} events", "MiB", memory))
+    return measures
 
 
-def _plot(rates: dict[int, dict[str, float]], path: Path) -> None:
-    try:
-        from matplotlib import pyplot as plt  # type: ignore[import-not-found]  # noqa: PLC0415 - only here
-    except ImportError:
-        print("matplotlib is not installed: no plot is drawn")
-        return
-    for name in _PASSES:
-        plt.plot(list(rates), [rates[events][name] for events in rates], marker="o", label=name)
-    plt.xscale("log")
-    plt.ylim(bottom=0)
-    plt.xlabel("events in the log")
-    plt.ylabel("events per second")
-    plt.legend()
-    plt.savefig(path)
-    print(f"drew {path}")
+def _series(found: Rounds) -> list[Series]:
+    sizes = sorted(found)
+    return [
+        Series(
+            name,
+            [float(events) for events in sizes],
+            [statistics.median(_rates(found[events], name, events)) for events in sizes],
+            "events in the log",
+            "events/s",
+        )
+        for name in PASSES
+    ]
+
+
+def _print(ratios: list[Ratio]) -> None:
+    print()
+    for ratio in ratios:
+        goal = f"  (goal: {'≥' if ratio.at_least else '≤'} {ratio.goal})" if ratio.goal else ""
+        print(f"{ratio.name:<60} {statistics.median(ratio.values):>8.2f} x{goal}")
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--events", type=int, action="append", help="how large a log; repeatable")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="of each size, at most")
+    parser.add_argument("--seconds", type=float, default=100, help="for the rounds of a size")
     parser.add_argument("--slice", type=int, default=3000, help="events for the ProjectionRunner")
+    parser.add_argument("--beside", type=int, help="events rebuilt beside clients")
+    parser.add_argument("--json", type=Path, help="also write the result there")
     args = parser.parse_args()
+    versions = [f"{name} {version(name)}" for name in ("eventsourcing", "psycopg", "msgspec")]
+    machine(versions)
     home = Path(tempfile.mkdtemp(prefix="cronledger-bench-"))
     server, url, token = served(home)
     postgres = EmbeddedServer(home)  # beside the server that owns the home: only its address
     try:
-        versions = (f"{name} {version(name)}" for name in ("eventsourcing", "psycopg", "msgspec"))
-        machine(list(versions))
-        database.create_database(postgres.conninfo(), "library")
-        library_rate = projection.rate(postgres.conninfo("library"), args.slice)
-        print(f"eventsourcing ProjectionRunner, {args.slice:,} events: {library_rate:,.0f} /s")
-        rates = _sizes(postgres, args.events or SIZES, args.rounds)
-        for events, found in rates.items():
-            times = found[REBUILD] / library_rate
-            print(f"{events:,} events: rebuild is {times:,.0f} x the ProjectionRunner")
-        _commands(home, url, token, postgres, args.rounds)
-        _plot(rates, Path(__file__).parents[1] / "docs" / "rebuild.svg")
+        found: Rounds = {}
+        library = _library(postgres, args.slice, 3)
+        for events in args.events or SIZES:
+            conninfo = _seeded(postgres, events)
+            found[events] = _rounds(conninfo, events, args.rounds, args.seconds)
+        events = args.beside or min(_BESIDE_MAX, max(found))
+        waits = beside.waits(home, url, token, events, args.rounds)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
         shutil.rmtree(home)
+    ratios = [*_ratios(found, library), beside.ratio(waits)]
+    _print(ratios)
+    write_result(
+        args.json,
+        name="rebuild",
+        what=__doc__.partition("\n\nA size")[0],
+        measures=[*_measures(found, library), *waits],
+        ratios=ratios,
+        series=_series(found),
+        versions=versions,
+    )
 
 
 if __name__ == "__main__":

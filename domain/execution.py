@@ -138,23 +138,24 @@ def _noted(state: Execution, envelope: Happened, event: Event) -> Execution:
 
 
 def _created(envelope: Happened, event: events.Created) -> Execution:
+    # In the order of the fields: by keywords it takes three times as long, and every fold does it.
     return Execution(
-        id=envelope.originator_id,
-        version=envelope.originator_version,
-        status="pending",
-        job_id=event.job_id,
-        configuration=event.configuration,
-        triggered_by=event.triggered_by,
-        timeout_seconds=event.timeout_seconds,
-        attempt=event.attempt,
-        root_id=event.root_id,
-        retry_of=event.retry_of,
-        scheduled_for=event.scheduled_for,
-        pinned_agent_id=event.pinned_agent_id,
-        labels=event.labels,
-        start_deadline_seconds=event.start_deadline_seconds,
-        created_by=envelope.command_id,
-        held=event.held,
+        envelope.originator_id,
+        envelope.originator_version,
+        "pending",
+        event.job_id,
+        event.configuration,
+        event.triggered_by,
+        event.timeout_seconds,
+        event.attempt,
+        event.root_id,
+        event.retry_of,
+        event.scheduled_for,
+        event.pinned_agent_id,
+        event.labels,
+        event.start_deadline_seconds,
+        envelope.command_id,
+        event.held,
     )
 
 

@@ -32,16 +32,17 @@ State: TypeAlias = Execution | CronJob | PassedTimes
 AnyCommand: TypeAlias = Command | JobCommand | DueCommand
 
 _JOB_EVENTS: Final = frozenset(get_args(JobEvent))
-_DUE_EVENTS: Final = frozenset(get_args(DueEvent))
+_OTHER_EVENTS: Final = _JOB_EVENTS | frozenset(get_args(DueEvent))
 
 
 def evolve(state: State | None, happened: Happened) -> State | None:
     """Return the state of a stream after one more event. Never raises."""
-    if happened.event.__class__ in _JOB_EVENTS:
+    kind = happened.event.__class__
+    if kind not in _OTHER_EVENTS:  # nearly all are of executions
+        return execution.evolve(state if isinstance(state, Execution) else None, happened)
+    if kind in _JOB_EVENTS:
         return job.evolve(state if isinstance(state, CronJob) else None, happened)
-    if happened.event.__class__ in _DUE_EVENTS:
-        return due.evolve(state if isinstance(state, PassedTimes) else None, happened)
-    return execution.evolve(state if isinstance(state, Execution) else None, happened)
+    return due.evolve(state if isinstance(state, PassedTimes) else None, happened)
 
 
 def decide(state: State | None, command: Command | JobCommand) -> tuple[Envelope, ...]:

@@ -18,11 +18,10 @@ from projections import shadow
 from projections.folding import fold
 from projections.read_models import ReadModel, Refold
 from projections.workers import ALONE_MAX, Progress, Told, together
-from store.copying import Filling, row_packer
-from store.log_streams import Range, streams
+from store.copying import Filling, RowPacker
+from store.log_streams import Range, batches
 
 WORKER: Final = "cronledger rebuild worker"
-_TOLD_EVERY: Final = 1000
 
 
 class Counted(Struct):
@@ -91,25 +90,24 @@ def _fill_part(
     # What is made here are rows by the million, and no cycles.
     gc.set_threshold(100_000)
     refolds = [model.refold() for model in models]
-    counted, untold = Counted(), 0
+    counted = Counted()
     with ExitStack() as stack:
         reader = stack.enter_context(_connected(conninfo))
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         reader.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         sinks = _sinks(stack, conninfo, models)
-        for stream in streams(reader, part):
-            state, position, unreadable = fold(stream)
-            counted.events += len(stream.events)
-            counted.unreadable += unreadable is not None
-            if state is not None:
-                counted.executions += 1
-                for refold in refolds:
-                    for table, row in refold.take(state, position):
-                        sinks[table](row)
-            if counted.events - untold > _TOLD_EVERY:
-                tell(counted.events - untold)
-                untold = counted.events
-        tell(counted.events - untold)
+        for batch in batches(reader, part):
+            folded = list(map(fold, batch))
+            for refold in refolds:
+                for state, position, _ in folded:
+                    if state is not None:
+                        for table, row in refold.take(state, position):
+                            sinks[table](row)
+            events = sum(len(stream.events) for stream in batch)
+            counted.events += events
+            counted.unreadable += sum(one.unreadable is not None for one in folded)
+            counted.executions += sum(one.state is not None for one in folded)
+            tell(events)
     return refolds, counted
 
 
@@ -134,17 +132,18 @@ def _sinks(
         for table, row in model.tables.items():
             connection = stack.enter_context(_connected(conninfo))
             types = shadow.column_types(connection, table)
-            columns = ", ".join(f'"{name}"' for name in row.__struct_fields__)
+            pack = RowPacker({name: types[name] for name in row.__struct_fields__})
+            columns = ", ".join(f'"{name}"' for name in pack.columns)
             filling = Filling(
                 connection, f"COPY {shadow.SCHEMA}.{table} ({columns}) FROM STDIN (FORMAT BINARY)"
             )
             stack.enter_context(filling)
-            sinks[table] = _sink(filling, [types[name] for name in row.__struct_fields__])
+            sinks[table] = _sink(filling, pack)
     return sinks
 
 
-def _sink(filling: Filling, types: Sequence[str]) -> Callable[[Struct], None]:
-    pack, write = row_packer(types), filling.write
+def _sink(filling: Filling, pack: RowPacker) -> Callable[[Struct], None]:
+    write = filling.write
     return lambda row: write(pack(row))
 
 

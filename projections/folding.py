@@ -17,12 +17,13 @@ class Folded(NamedTuple):
 
 def fold(stream: Stream) -> Folded:
     """Return the last state of one stream."""
+    one, events = stream
     state: State | None = None
     position = 0
-    for event in stream.events:
-        try:
-            state = evolve(state, decoded(stream.id, event))
-        except UnreadableEvent as error:
-            return Folded(state, position, error)
-        position = event.position
-    return Folded(state, position)
+    try:
+        for event in events:
+            state = evolve(state, decoded(one, event))
+            position = event.position
+    except UnreadableEvent as error:
+        return Folded(state, position, error)
+    return Folded(state, position, None)

@@ -11,8 +11,10 @@ time; what a killed one has left (tables, and workers that have not noticed yet)
 import contextlib
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, Final
 
 import psycopg
@@ -29,7 +31,11 @@ from store.appender import APPEND_LOCK
 from store.changes import ChangedEvent
 
 REBUILD_LOCK: Final = 0x72656275
-_SESSION: Final = "-c timezone=UTC -c maintenance_work_mem=256MB -c statement_timeout=0"
+_SESSION: Final = (
+    "-c timezone=UTC -c maintenance_work_mem=256MB -c statement_timeout=0"
+    " -c max_parallel_maintenance_workers=0"
+)
+_AT_ONCE: Final = 2
 # So far may the shadow be behind when the lock is taken: some milliseconds of folding.
 _NEAR: Final = 500
 _ROUND: Final = 5000
@@ -119,14 +125,34 @@ def _check(connection: Connection[Any], models: Sequence[ReadModel]) -> None:
 
 
 def _index(conninfo: str, tables: Sequence[str]) -> None:
-    """Make the indexes of several tables at once; they are what takes the second half."""
+    """Make the indexes, two at a time: a core each, and none more for those that wait for us."""
+    connections: SimpleQueue[Connection[Any]] = SimpleQueue()
 
-    def one(table: str) -> None:
-        with psycopg.connect(conninfo, autocommit=True, application_name=WORKER) as connection:
-            shadow.index(connection, table)
+    def lent(do: Callable[[Connection[Any]], object]) -> None:
+        connection = connections.get()
+        try:
+            do(connection)
+        finally:
+            connections.put(connection)
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(one, tables))
+    with contextlib.ExitStack() as stack:
+        for _ in range(_AT_ONCE):
+            connection = psycopg.connect(conninfo, autocommit=True, application_name=WORKER)
+            connections.put(stack.enter_context(connection))
+        statements = [
+            statement for table in tables for statement in shadow.indexes(connection, table)
+        ]
+        pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE))
+        list(pool.map(lent, [partial(_execute, statement) for statement in statements]))
+        list(pool.map(lent, [partial(_finish, table) for table in tables]))
+
+
+def _execute(statement: str, connection: Connection[Any]) -> None:
+    connection.execute(statement.encode())
+
+
+def _finish(table: str, connection: Connection[Any]) -> None:
+    shadow.finish(connection, table)
 
 
 def _head(connection: Connection[Any]) -> int:

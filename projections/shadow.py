@@ -78,12 +78,20 @@ def make(connection: Connection[Any], table: str) -> None:
             )
 
 
-def index(connection: Connection[Any], table: str) -> None:
-    """Give the twin of a table its indexes, and the planner its statistics."""
+def indexes(connection: Connection[Any], table: str) -> list[str]:
+    """Return the statements that give the twin of a table its indexes, the longest ones first.
+
+    They hinder each other in nothing and may be executed side by side.
+    """
+    found = connection.execute(_INDEXES, [f"{READ}.{table}"]).fetchall()
+    here = [text.replace(f" ON {READ}.", f" ON {SCHEMA}.", 1) for _, text, _ in found]
+    return sorted(here, key=lambda text: text.count(","), reverse=True)
+
+
+def finish(connection: Connection[Any], table: str) -> None:
+    """Once the twin of a table has its indexes: make its primary key, and tell the planner."""
     twin = Identifier(SCHEMA, table)
-    for name, definition, is_primary in connection.execute(_INDEXES, [f"{READ}.{table}"]):
-        here = definition.replace(f" ON {READ}.", f" ON {SCHEMA}.", 1)
-        connection.execute(_as_is(here))
+    for name, _, is_primary in connection.execute(_INDEXES, [f"{READ}.{table}"]).fetchall():
         if is_primary:
             connection.execute(
                 SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY USING INDEX {}").format(

@@ -5,14 +5,13 @@ ended: what has ended never changes its status again, so that rows only ever gro
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from domain import ids
 from domain.execution import Execution
 from domain.streams import State
 from projections import durations, sql
@@ -25,6 +24,8 @@ EVER: Final = "statistics_ever_1"
 _HOUR_MS: Final = 3_600_000
 
 _Key: TypeAlias = tuple[Any, ...]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EverRow(Struct, frozen=True, gc=False):
@@ -60,8 +61,8 @@ class _Sum:
         # Those of the first interval, in which the executions of an earlier pass may count too.
         self._held: dict[_Key, tuple[int, int, datetime]] | None = None
 
-    def add(self, key: _Key, milliseconds: int, at: datetime, count: int = 1) -> None:
-        """Add one execution, or several."""
+    def add(self, key: _Key, milliseconds: int, at: datetime, count: int) -> None:
+        """Add so many executions."""
         before, highest, last = self._sums.get(key, (0, 0, at))
         self._sums[key] = (before + count, max(highest, milliseconds), max(last, at))
 
@@ -116,6 +117,11 @@ class Statistics:
         self._hours = _Sum(HOURS, IntervalRow)
         self._days = _Sum(DAYS, IntervalRow)
         self._ever = _Sum(EVER, EverRow)
+        # What was taken of one hour (since 1970), by job, status and class: count, longest, last.
+        # Most executions come in order of their hours: each is added once here, and what they
+        # come to is added to all tables when another hour begins.
+        self._hour = -1
+        self._taken: dict[_Key, tuple[int, int, datetime]] = {}
 
     def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
         """Return the parameter of the statement: what is added to each hour."""
@@ -124,10 +130,10 @@ class Statistics:
             before, after = change.before, change.after
             has_ended = isinstance(before, Execution) and before.completed_at is not None
             if isinstance(after, Execution) and after.completed_at is not None and not has_ended:
-                _, hour = _intervals(after)
-                milliseconds, key = _measured(after)
+                _, hour = _intervals(_hour_of(after))
+                milliseconds, measured = _measured(after)
                 for job_id in (ALL_JOBS, after.job_id):
-                    hours.add((hour, job_id, *key), milliseconds, after.completed_at)
+                    hours.add((hour, job_id, *measured), milliseconds, after.completed_at, 1)
         rows = hours.rows()
         return (msgspec.json.encode(rows),) if rows else None
 
@@ -139,31 +145,50 @@ class Statistics:
         """Add one execution; return the rows of the intervals that are over."""
         if not isinstance(state, Execution):
             return ()
-        day, hour = _intervals(state)
-        complete = [*self._hours.take_before(hour), *self._days.take_before(day)]
+        if _hour_of(state) == self._hour:
+            self._add(state)
+            return ()
+        self._add_up()
         self._add(state)
-        return complete
+        day, hour = _intervals(self._hour)
+        return [*self._hours.take_before(hour), *self._days.take_before(day)]
 
     def join(self, later: "Statistics") -> None:
         """Take over the rows that a pass over later executions holds back."""
+        self._add_up()
+        later._add_up()  # noqa: SLF001 - its own kind
         self._hours.join(later._hours)  # noqa: SLF001 - its own kind
         self._days.join(later._days)  # noqa: SLF001 - its own kind
         self._ever.join(later._ever)  # noqa: SLF001 - its own kind
 
     def rest(self) -> Iterable[tuple[str, Struct]]:
         """Return all other rows."""
+        self._add_up()
         return [*self._hours.take(), *self._days.take(), *self._ever.take()]
 
     def _add(self, state: Execution) -> None:
+        if (hour := _hour_of(state)) != self._hour:
+            self._add_up()
+            self._hour = hour
         if state.completed_at is None:
             return
         milliseconds, measured = _measured(state)
-        day, hour = _intervals(state)
-        for job_id in (ALL_JOBS, state.job_id):
-            key = (job_id, *measured)
-            self._hours.add((hour, *key), milliseconds, state.completed_at)
-            self._days.add((day, *key), milliseconds, state.completed_at)
-            self._ever.add(key, milliseconds, state.completed_at)
+        key = (state.job_id, *measured)
+        count, highest, last = self._taken.get(key, (0, milliseconds, state.completed_at))
+        self._taken[key] = (count + 1, max(highest, milliseconds), max(last, state.completed_at))
+
+    def _add_up(self) -> None:
+        """Add what was taken of one hour to all tables."""
+        if not self._taken:
+            return
+        day, hour = _intervals(self._hour)
+        for (job, status, duration_class), (count, highest, last) in self._taken.items():
+            for job_id in (ALL_JOBS, job):
+                key = (job_id, status, duration_class)
+                self._hours.add((hour, *key), highest, last, count)
+                self._days.add((day, *key), highest, last, count)
+                self._ever.add(key, highest, last, count)
+        self._taken.clear()
 
 
 def _measured(state: Execution) -> tuple[int, tuple[str, int]]:
@@ -175,12 +200,13 @@ def _measured(state: Execution) -> tuple[int, tuple[str, int]]:
     return milliseconds, (state.status, duration_class)
 
 
-def _intervals(state: Execution) -> tuple[datetime, datetime]:
-    """Return the beginnings of the day and of the hour in which it was created."""
-    return _beginnings(ids.created_ms(state.id) // _HOUR_MS)
+def _hour_of(state: Execution) -> int:
+    """Return the hour, since 1970, in which it was created."""
+    return ids.created_ms(state.id) // _HOUR_MS
 
 
 @lru_cache(maxsize=64)
-def _beginnings(hours: int) -> tuple[datetime, datetime]:
-    hour = datetime.fromtimestamp(hours * _HOUR_MS // 1000, UTC)
+def _intervals(hours: int) -> tuple[datetime, datetime]:
+    """Return the beginnings of the day and of the hour that is so many after 1970."""
+    hour = _EPOCH + timedelta(hours=hours)
     return hour.replace(hour=0), hour

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier
 from projections import shadow
 from projections.findings import SHOWN_MAX, Findings
 from store import copying
-from store.copying import Filling, Sorted, columns, row_packer
+from store.copying import Filling, RowPacker, Sorted, columns
 
 KIND: Final = "read model"
 _EXPECTED: Final = "expected_"
@@ -45,8 +45,8 @@ class InStep:
     ) -> None:
         self._table = table
         self._found = found
-        self._names = row.__struct_fields__
-        self._pack = row_packer([types[name] for name in self._names])
+        self._pack = RowPacker({name: types[name] for name in row.__struct_fields__})
+        self._names = self._pack.columns
         listed = ", ".join(f'"{name}"' for name in self._names)
         self._stored = Sorted(
             copying.rows(
@@ -123,7 +123,8 @@ class Aside:
         self._connection = connection
         self._table = table
         self._found = found
-        self._names = row.__struct_fields__
+        self._pack = RowPacker({name: types[name] for name in row.__struct_fields__})
+        self._names = self._pack.columns
         self._key = shadow.key(connection, table)
         connection.execute(
             SQL("CREATE TEMPORARY TABLE {} (LIKE {})").format(
@@ -136,7 +137,6 @@ class Aside:
         )
         self._closing = stack.enter_context(ExitStack())
         self._closing.enter_context(self._filling)
-        self._pack = row_packer([types[name] for name in self._names])
 
     def expect(self, row: Struct) -> None:
         """Lay the row aside."""

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import Connection
@@ -17,10 +17,8 @@ from projections.kinds import KINDS, kind_of
 from projections.read_models import ReadModel, TableRow
 from projections.verify_bodies import Bodies, erased
 from projections.verify_rows import KIND, Comparison, comparison
-from store.log_streams import Range, Stream, decoded, streams
+from store.log_streams import Range, Stream, batches, decoded
 from store.mapper import UnreadableEvent
-
-_TOLD_EVERY: Final = 2000
 
 
 class Judged(NamedTuple):
@@ -50,17 +48,13 @@ def check_streams(
         bodies = Bodies(connect(), connect(), connect())
         bodies.erased = erased(asking)
         refolded = _Refolded(stack, connect, models, found)
-        untold = 0
-        for stream in streams(connect(), Range()):
-            judged = judge(stream, found)
-            if isinstance(judged.state, Execution):
-                bodies.check(found, stream.id, judged.endings, judged.messages)
-            if judged.state is not None:
-                refolded.take(judged.state, judged.position)
-            untold += len(stream.events)
-            if untold >= _TOLD_EVERY:
-                tell(untold)
-                untold = 0
+        for batch in batches(connect(), Range()):
+            judged = [judge(stream, found) for stream in batch]
+            for one in judged:
+                if isinstance(one.state, Execution):
+                    bodies.check(found, one.state.id, one.endings, one.messages)
+            refolded.take(judged)
+            tell(sum(len(stream.events) for stream in batch))
         bodies.rest(found)
         refolded.finish(asking)
     return found
@@ -84,10 +78,12 @@ class _Refolded:
                 if _is_as_written(asking, table, row.__struct_fields__, found):
                     self._tables[table] = comparison(stack, connect, table, row, found)
 
-    def take(self, state: State, position: int) -> None:
-        """Take one stream in its last state."""
+    def take(self, judged: Sequence[Judged]) -> None:
+        """Take some streams in their last states."""
         for refold in self._refolds:
-            self._expect(refold.take(state, position))
+            for state, position, *_ in judged:
+                if state is not None:
+                    self._expect(refold.take(state, position))
 
     def finish(self, connection: Connection[Any]) -> None:
         """Compare what is left."""

@@ -85,7 +85,7 @@ def _heard(pipes: Sequence[Pipe], tell: Callable[[int], None]) -> list[Any]:
 
 def _work(pipe: Pipe, do: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too: our parent ends us
-    os.nice(5)  # what the server answers comes first
+    os.nice(10)  # what the server answers comes first
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         pipe.send(("result", do(*arguments, lambda events: pipe.send(("events", events)))))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from store.copying import Filling, Sorted, columns, row_packer, rows
+from store.copying import Filling, RowPacker, Sorted, columns, rows
 from tests.support.postgres import Database, Postgres
 
 
@@ -63,18 +63,20 @@ def lent(postgres: Postgres) -> Iterator[Database]:
 @given(made=st.lists(_ROWS, max_size=20))
 def test_rows_go_in_and_out(lent: Database, made: list[Anything]) -> None:
     """Rows that were packed are read as they were, and copied out as the same bytes."""
-    pack = row_packer(TYPES)
+    pack = RowPacker(dict(zip(Anything.__struct_fields__, TYPES, strict=True)))
+    order = ", ".join(f'"{name}"' for name in pack.columns)
     listed = ", ".join(
         f'"{name}" {kind}' for name, kind in zip(Anything.__struct_fields__, TYPES, strict=True)
     )
     with psycopg.connect(lent.owner, autocommit=True, options="-c timezone=UTC") as connection:
         connection.execute(f"CREATE TEMPORARY TABLE anything ({listed})".encode())
-        with Filling(connection, "COPY anything FROM STDIN (FORMAT BINARY)") as filling:
+        with Filling(connection, f"COPY anything ({order}) FROM STDIN (FORMAT BINARY)") as filling:
             for row in made:
                 filling.write(pack(row))
 
         found = connection.execute("SELECT * FROM anything").fetchall()
-        out = [bytes(row) for row in rows(connection, "COPY anything TO STDOUT (FORMAT BINARY)")]
+        copied = rows(connection, f"COPY anything ({order}) TO STDOUT (FORMAT BINARY)")
+        out = [bytes(row) for row in copied]
 
     assert found == [_as_stored(row) for row in made]
     assert out == [pack(row) for row in made]
