@@ -5,18 +5,18 @@ What speaks HTTP is imported in the background: it takes longer to import than `
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping
 
+from agent import threads
+from agent.bare import suppress
 from agent.run_folder import ENDING, LEASE, RUN, RunFolder
 from cli.exec_spool import own_spools
 from cli.usage import UsageError
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from agent.backlog import Backlog
@@ -33,7 +33,7 @@ class InProcess:
     """Tells the sender of what the command under the same roof does."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = threads.Condition()
         self._news = False
         self._over = False
 
@@ -89,8 +89,8 @@ class ExecRecord:
         self._create = create
         self._open_client = open_client
         self._on_cancel = on_cancel
-        self._changed = threading.Condition()
-        self._given_up = threading.Event()
+        self._changed = threads.Condition()
+        self._given_up = threads.Event()
         self._client: Client | None = None
         self._delivery: Delivery | None = None
         self._backlog: Backlog | None = None
@@ -162,13 +162,13 @@ class ExecRecord:
 
         with self._changed:
             self._under_way.add(work)
-        threading.Thread(target=do, daemon=True).start()
+        threads.Thread(do).start()
 
     def _tell(self) -> None:
         from agent.client import InvalidUrlError  # noqa: PLC0415 - see above
         from cli.connection import NoTokenError  # noqa: PLC0415
 
-        with contextlib.suppress(OSError):  # the server may take what the disk does not
+        with suppress(OSError):  # the server may take what the disk does not
             self.folder.sync()
         # At this point a crash of the machine leaves something to tell of.
         try:
@@ -213,7 +213,7 @@ class ExecRecord:
                 self._note_obstacle(verdict.sentence)
             else:
                 self._is_away, self.has_lease = False, True
-                with contextlib.suppress(OSError):  # who delivers later asks for it again
+                with suppress(OSError):  # who delivers later asks for it again
                     self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
                 return lease
             self._given_up.wait(delay)
