@@ -116,14 +116,18 @@ $(BIN)/python:
 	@echo 'Setting up .venv …'
 	@"$(PYTHON)" -m venv --clear --without-pip .venv
 
+# What older pips write into bin/cronledger imports `re`, for Windows: a fifth of an `exec`.
+INSTALL = $(PIP) --no-deps --no-build-isolation -e . && \
+	sed -i.bak -e '/^import re$$/d' -e '/re\.sub(/d' $(BIN)/cronledger && rm $(BIN)/cronledger.bak
+
 .venv/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements/run.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(INSTALL)
 	@$(WHERE) > .venv/place
 	@touch $@
 
 .venv/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements/dev.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(INSTALL)
 	@$(WHERE) > .venv/place
 	@touch $@ .venv/run.stamp
