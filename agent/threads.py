@@ -6,7 +6,7 @@ All threads here are daemons: none of them keeps the process from ending.
 from __future__ import annotations
 
 import time
-from _thread import TIMEOUT_MAX, RLock, allocate_lock, start_new_thread
+from _thread import RLock, allocate_lock, start_new_thread
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["TIMEOUT_MAX", "Condition", "Event", "Lock", "RLock", "Thread"]
+__all__ = ["Condition", "Event", "Lock", "RLock", "Thread"]
 
 Lock = allocate_lock
+
+# A signal that comes just before the main thread begins to wait does not wake it: its handler would
+# not run before the wait is over. So no wait is longer than this.
+_LOOK_UP_SECONDS = 0.5
 
 
 class Thread:
@@ -65,16 +69,17 @@ class Condition:
         self._lock.release()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Let go of the lock until somebody notifies, or for a time; then hold it again."""
+        """Let go of the lock until somebody notifies, at most for a time, perhaps for less.
+
+        Then hold it again; so the caller has to look whether it is what it has waited for.
+        """
         notified = allocate_lock()
         notified.acquire()
         self._waiting.append(notified)
         held = self._lock._release_save()  # noqa: SLF001 - see above
         try:
-            if seconds is None:
-                notified.acquire()
-            else:
-                notified.acquire(timeout=min(max(0.0, seconds), TIMEOUT_MAX))
+            longest = _LOOK_UP_SECONDS if seconds is None else min(seconds, _LOOK_UP_SECONDS)
+            notified.acquire(timeout=max(0.0, longest))
         finally:
             self._lock._acquire_restore(held)  # noqa: SLF001
             if notified in self._waiting:

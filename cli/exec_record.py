@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FINISH_SECONDS = 1.0
 BACKLOG_SECONDS = 0.2  # for what earlier runs have left, after our own is settled
 CREATE_SECONDS = 5.0
+# What the server has by then needs no disk; what it has not outlives a crash from then on.
+DURABLE_AFTER_SECONDS = 0.1
 
 
 class InProcess:
@@ -108,12 +110,13 @@ class ExecRecord:
     def begin(self) -> None:
         """Write down what is about to run. Raises OSError."""
         run = {"create": self._create, "started_at": time.time()}
-        # Made durable in the background: the command does not wait for a disk.
+        # Made durable in the background, and only if it lasts: see `_keep`.
         self.folder.write(RUN, run, durable=False)
 
     def start(self) -> None:
         """Begin to tell, now that the command has started."""
         self._start_thread(self._tell)
+        threads.Thread(self._keep).start()
 
     def finish(self, ending: Mapping[str, Any]) -> bool:
         """Write down the end, and wait a moment for the server to take it; True if it is settled.
@@ -164,13 +167,21 @@ class ExecRecord:
             self._under_way.add(work)
         threads.Thread(do).start()
 
+    def _keep(self) -> None:
+        """Make durable what is about to run, unless the server has all of it in a moment."""
+        with self._changed:
+            is_done = self._changed.wait_for(
+                lambda: self._settled or self._given_up.is_set(), DURABLE_AFTER_SECONDS
+            )
+        if not is_done:
+            with suppress(OSError):  # the server may take what the disk does not
+                self.folder.sync()
+        # At this point a crash of the machine leaves something to tell of.
+
     def _tell(self) -> None:
         from agent.client import InvalidUrlError  # noqa: PLC0415 - see above
         from cli.connection import NoTokenError  # noqa: PLC0415
 
-        with suppress(OSError):  # the server may take what the disk does not
-            self.folder.sync()
-        # At this point a crash of the machine leaves something to tell of.
         try:
             self._client = self._open_client()
         except (NoTokenError, UsageError, InvalidUrlError) as error:
@@ -214,7 +225,8 @@ class ExecRecord:
             else:
                 self._is_away, self.has_lease = False, True
                 with suppress(OSError):  # who delivers later asks for it again
-                    self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
+                    lent = {"lease": lease.document(), "told_late": False}
+                    self.folder.write(LEASE, lent, durable=False)
                 return lease
             self._given_up.wait(delay)
         return None
