@@ -58,11 +58,12 @@ soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under lo
 	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev.stamp ## measure: beside the eventsourcing library, pickup, lateness, rebuild and verify
+bench: .venv/dev.stamp .venv/bytecode.stamp ## measure: beside the eventsourcing library, pickup, lateness, exec, rebuild and verify
 	@$(BIN)/python -m bench.append
 	@$(BIN)/python -m bench.http
 	@$(BIN)/python -m bench.pickup
 	@$(BIN)/python -m bench.schedule
+	@$(BIN)/python -m bench.exec
 	@$(BIN)/python -m bench.rebuild
 
 .PHONY: screenshots
