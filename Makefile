@@ -22,7 +22,7 @@ help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
-run: .venv/run.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
+run: .venv/run.stamp .venv/bytecode.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
 	@exec $(BIN)/cronledger serve --with-agent --sign-in-link $(ARGS)
 
 .PHONY: test
@@ -58,11 +58,12 @@ soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under lo
 	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev.stamp ## measure: beside the eventsourcing library, pickup, lateness, rebuild and verify
+bench: .venv/dev.stamp .venv/bytecode.stamp ## measure: beside the eventsourcing library, pickup, lateness, exec, rebuild and verify
 	@$(BIN)/python -m bench.append
 	@$(BIN)/python -m bench.http
 	@$(BIN)/python -m bench.pickup
 	@$(BIN)/python -m bench.schedule
+	@$(BIN)/python -m bench.exec
 	@$(BIN)/python -m bench.rebuild
 
 .PHONY: screenshots
@@ -83,6 +84,13 @@ lock: .venv/dev.stamp ## write requirements/*.txt from pyproject.toml (newest: A
 	@$(LOCK) --constraints requirements/dev.txt $(ARGS) pyproject.toml requirements/build.in \
 		--output-file requirements/run.txt
 
+# Where nothing may be written at a start (PYTHONDONTWRITEBYTECODE, another user's crontab), each
+# `exec` would compile all that it imports, which takes longer than all the rest of it.
+PACKAGES := domain store projections api agent cli
+.venv/bytecode.stamp: $(wildcard $(PACKAGES:=/*.py) $(PACKAGES:=/*/*.py)) | $(BIN)/python
+	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@touch $@
+
 .PHONY: clean
 clean: ## remove .venv and everything else that was made here (never a ledger's home)
 	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
@@ -94,7 +102,7 @@ WHERE := $(BIN)/python -I -c 'import sys; print(sys.prefix, *sys.version_info[:2
 PLACE := $(shell $(WHERE) 2>/dev/null)
 ifneq ($(wildcard .venv/place),)
 ifneq ($(shell cat .venv/place),$(PLACE))
-.PHONY: $(BIN)/python .venv/run.stamp .venv/dev.stamp
+.PHONY: $(BIN)/python .venv/run.stamp .venv/dev.stamp .venv/bytecode.stamp
 endif
 endif
 
@@ -109,14 +117,18 @@ $(BIN)/python:
 	@echo 'Setting up .venv …'
 	@"$(PYTHON)" -m venv --clear --without-pip .venv
 
+# What older pips write into bin/cronledger imports `re`, for Windows: a fifth of an `exec`.
+INSTALL = $(PIP) --no-deps --no-build-isolation -e . && \
+	sed -i.bak -e '/^import re$$/d' -e '/re\.sub(/d' $(BIN)/cronledger && rm $(BIN)/cronledger.bak
+
 .venv/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements/run.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(INSTALL)
 	@$(WHERE) > .venv/place
 	@touch $@
 
 .venv/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements/dev.txt
-	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(INSTALL)
 	@$(WHERE) > .venv/place
 	@touch $@ .venv/run.stamp

@@ -7,12 +7,8 @@ connection proves stale.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socket
-import threading
-from collections.abc import Generator, Mapping, Sequence
-
+from agent import threads
+from agent.bare import socket, suppress
 from agent.connection import (
     Address,
     CannotSend,
@@ -24,10 +20,12 @@ from agent.connection import (
     NotHttp,
     is_hangup,
 )
+from agent.json_text import dumps, loads
 from agent.record import Record
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
 __all__ = [
@@ -132,7 +130,7 @@ class Answer(Record):
     def json(self) -> Any:
         """Decode the body; raises NotCronledger if it is no JSON."""
         try:
-            return json.loads(self.body)
+            return loads(self.body)
         except (ValueError, RecursionError) as error:
             raise NotCronledger(
                 "the answer is not JSON: is this the address of a Cronledger server?", sent=True
@@ -167,7 +165,7 @@ class Client:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._address = Address(self.url)
-        self._lock = threading.Lock()
+        self._lock = threads.Lock()
         self._connection: Connection | None = None
         self._aborted = False
 
@@ -197,7 +195,7 @@ class Client:
             "POST",
             path,
             headers={"Content-Type": "application/json", **(headers or {})},
-            body=json.dumps({} if payload is None else payload).encode(),
+            body=dumps({} if payload is None else payload).encode(),
             answer_seconds=answer_seconds,
         )
 
@@ -252,7 +250,7 @@ class Client:
                 raise Unreachable(
                     f"the answer is not {media_type}: is this the address of a Cronledger server?"
                 )
-            with contextlib.suppress(Cut):
+            with suppress(Cut):
                 yield from response.lines()
         except (OSError, NotHttp, CannotSend) as error:
             raise Unreachable(self._sentence(error), sent=True) from error
@@ -268,7 +266,7 @@ class Client:
         if sock is not None:
             # The plain method, on a TLS socket too: its own changes state under the reader.
             # An error means that it was closed meanwhile, which is as good.
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -344,7 +342,7 @@ class Client:
 
 def _problem(answer: Answer) -> Problem:
     try:
-        document = json.loads(answer.body)
+        document = loads(answer.body)
     except (ValueError, RecursionError):
         document = None
     members = document if isinstance(document, dict) else {}

@@ -7,10 +7,14 @@ NotHttp, and one that breaks off in Cut.
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+
+from agent.bare import socket
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 HEAD_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
@@ -312,7 +316,7 @@ class Connection:
         if deadline is not None:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise socket.timeout("timed out")  # noqa: UP041 - another class on Python 3.9
+                raise socket.timeout("timed out")
             self.sock.settimeout(left)
         is_first = deadline is not None and not self._buffer
         if not self._receive():
@@ -333,9 +337,7 @@ def is_hangup(error: Exception) -> bool:
 
 
 def _connected(address: Address, seconds: float) -> socket.socket:
-    # As bytes: for text the tables of foreign letters are imported.
-    name: str = address.host.encode("ascii")  # type: ignore[assignment]  # typeshed knows text only
-    sock = socket.create_connection((name, address.port), seconds)
+    sock = _dialed(address, seconds)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not address.secure:
@@ -347,6 +349,24 @@ def _connected(address: Address, seconds: float) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+def _dialed(address: Address, seconds: float) -> socket.socket:
+    """Return a connection to the first of a name's places that answers."""
+    problem = OSError("its name stands for no place")
+    # As bytes: for text the tables of foreign letters are imported.
+    places = socket.getaddrinfo(address.host.encode("ascii"), address.port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, place in places:
+        sock = socket.socket(family, kind, protocol)
+        sock.settimeout(seconds)
+        try:
+            sock.connect(place)
+        except OSError as error:
+            sock.close()
+            problem = error
+        else:
+            return sock
+    raise problem
 
 
 def _is_size(text: str) -> bool:

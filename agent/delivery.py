@@ -6,10 +6,9 @@ over long ago: what differs is when its watch says that it is over.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping
 
+from agent import threads
 from agent.backoff import Backoff
 from agent.client import Client, Problem, Unreachable
 from agent.heartbeat import Heartbeat
@@ -20,6 +19,7 @@ from agent.run_folder import RunFolder
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from os import PathLike
     from typing import Any, Protocol
 
@@ -152,7 +152,7 @@ class Delivery:
         self._log = log
         self._resumed = resumed
         self._told_late = told_late
-        self._given_up = threading.Event()
+        self._given_up = threads.Event()
         self._failures_max = failures_max
         self._failures = 0
         self._obstacle: Verdict | None = None  # what has made it give up by itself

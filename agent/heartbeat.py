@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 
+from agent import threads
 from agent.backoff import Backoff
 from agent.client import Client, Problem, Unreachable
 from agent.lease import LEASE_LOST_CODE, Lease
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A fresh lease needs no renewal, and most cron jobs are over before a second request would pay.
 FIRST_AFTER_SECONDS = 0.25
@@ -33,16 +36,14 @@ class Heartbeat:
         on_renewed: Callable[[float], None],
         log: Callable[[str], None],
     ) -> None:
-        self._thread = threading.Thread(
-            target=self._run, name=f"heartbeat {lease.execution_id}", daemon=True
-        )
+        self._thread = threads.Thread(self._run)
         self._lease = lease
         self._client = client
         self._on_cancel = on_cancel
         self._on_lease_lost = on_lease_lost
         self._on_renewed = on_renewed
         self._log = log
-        self._stopped = threading.Event()
+        self._stopped = threads.Event()
         self._backoff = Backoff.within_lease(lease.seconds)
         # A server that asks for more than one a second gets them.
         period = min(_SHORTEST_PERIOD_SECONDS, lease.heartbeat_seconds)

@@ -9,17 +9,17 @@ what is there can be read without anything else, whoever wrote it and however th
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
 
+from agent.bare import suppress
 from agent.record import Record
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     import hashlib
+    from collections.abc import Callable, Iterable
     from os import PathLike
 
     from agent.masking import Masker
@@ -162,10 +162,10 @@ class KeptWriter:
         return descriptor
 
     def _keep_no_more(self) -> None:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self._close_file()
         for start in self._parts:  # there is one range that is left out, up to the end
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.unlink(self._path(start))
         self._folder = None
 

@@ -8,11 +8,14 @@ us. Elsewhere only the group is known.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterable, Iterator
 
+from agent.bare import signal
 from agent.record import Record
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _PROC = "/proc"
 _TASKS = "/proc/self/task"
@@ -38,9 +41,12 @@ def adopt_orphans() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        import ctypes  # noqa: PLC0415 - only for this
+        # Without `ctypes` around it, which takes longer to import than all of this module.
+        import _ctypes  # noqa: PLC0415 - only for this
 
-        return bool(ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+        own = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # typeshed knows no NULL
+        prctl = _ctypes.dlsym(own, "prctl")
+        return bool(_ctypes.call_function(prctl, (_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0)
     except (ImportError, OSError, AttributeError):  # a small Python, or a C library without it
         return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from agent.client import Client, NotCronledger, Problem
 from agent.kept_output import Chunk, KeptOutput
@@ -11,6 +10,7 @@ from agent.record import Record
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 EXECUTIONS = "/v1/cron-executions"

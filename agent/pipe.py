@@ -5,11 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import struct
-import termios
-import threading
+import sys
 import time
 
+from agent import threads
 from agent.kept_output import KeptWriter
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
@@ -30,7 +29,7 @@ class PipeReader:
     """
 
     def __init__(self, pipe: IO[bytes], stream: KeptWriter, copy_to: int | None = None) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"reader {stream.name}", daemon=True)
+        self._thread = threads.Thread(self._run)
         self._pipe = pipe
         self._stream = stream
         self._copy_to = copy_to
@@ -95,9 +94,12 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _bytes_in(pipe: IO[bytes]) -> int:
+    if pipe.closed:
+        return 0  # it was read to its end
+    import termios  # noqa: PLC0415 - seldom needed: most commands close their output as they end
+
     try:
         answer = fcntl.ioctl(pipe.fileno(), termios.FIONREAD, b"\0" * 4)
     except (OSError, ValueError):
-        return 0  # read to its end and closed already
-    count: int = struct.unpack("i", answer)[0]
-    return count
+        return 0  # closed just now
+    return int.from_bytes(answer, sys.byteorder)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import pwd
-import signal
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 
+from agent import threads
+from agent.bare import signal
 from agent.kindred import Kindred
 from agent.record import Record
 from agent.spawn import spawn
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from agent.spawn import Child
 
 EXITED = "exited"
@@ -134,12 +135,12 @@ class RunningCommand:
         self._started = time.monotonic()
         self._ended = self._started
         # Reentrant: a signal handler may interrupt the thread that holds it.
-        self._changed = threading.Condition(threading.RLock())
+        self._changed = threads.Condition()
         self._status: int | None = None
         self._reason: str | None = None
         self._grace_seconds: float | None = None
         self._hurry = False
-        threading.Thread(target=self._reap, name="reaper", daemon=True).start()
+        threads.Thread(self._reap).start()
 
     def end(self, reason: str, grace_seconds: float | None = None) -> None:
         """Ask for the command's end; the first reason counts, and none after it has exited."""
@@ -182,9 +183,7 @@ class RunningCommand:
         return self._status is not None or self._reason is not None
 
     def _wait(self, seconds: float | None, over: Callable[[], bool]) -> bool:
-        # Condition.wait refuses what does not fit the C type; nobody waits longer than that.
-        bounded = None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
-        return self._changed.wait_for(over, bounded)
+        return self._changed.wait_for(over, seconds)
 
     def _reap(self) -> None:
         pid = self._child.pid
@@ -318,7 +317,9 @@ def _sentence(reason: str | None, number: int | None, timeout_seconds: float | N
 
 def signal_name(number: int) -> str:
     """Return how people know a signal: `SIGKILL`, or its number."""
+    from signal import Signals  # noqa: PLC0415 - takes long, see `agent.bare`
+
     try:
-        return signal.Signals(number).name
+        return Signals(number).name
     except ValueError:
         return f"signal {number}"

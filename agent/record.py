@@ -5,7 +5,7 @@ To a type checker they are `typing.NamedTuple`, and they do what is used of it h
 
 from __future__ import annotations
 
-from operator import itemgetter
+from _operator import itemgetter  # `operator` is this, and much more in Python
 
 __all__ = ["Record"]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 
+from agent import threads
 from agent.kept_output import KeptWriter
 from agent.pipe import PipeReader
 from agent.process import KILL_GRACE_SECONDS, CannotStart, Command, Ending, RunningCommand, start
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Run:
@@ -45,7 +48,7 @@ class Run:
         self._on_started = on_started
         self._running: RunningCommand | None = None
         # Requests may come before the process is there; they are carried out when it is.
-        self._lock = threading.RLock()
+        self._lock = threads.RLock()
         self._requests: list[tuple[str, str, float | None]] = []
         self._signals: list[int] = []
 

@@ -14,16 +14,17 @@ Only its owner can enter it: it holds output and a lease.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
-import json
 import os
 import time
-from collections.abc import Mapping
+
+from agent.bare import suppress
+from agent.json_text import dumps, loads
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without: paths are texts here
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
     from pathlib import Path
     from typing import Any
@@ -69,13 +70,15 @@ class RunFolder:
         os.mkdir(hidden, mode=0o700)
         place = f"{above}/{execution_id}"
         held: list[int] = []
-        with contextlib.ExitStack() as undone:
-            undone.callback(_remove_if_possible, hidden)
+        try:
             for name in locks:
-                held.append(_lock_new(f"{hidden}/{name}"))
-                undone.callback(os.close, held[-1])
+                held.append(_lock_new(f"{hidden}/{name}"))  # noqa: PERF401 - kept if one fails
             os.rename(hidden, place)
-            undone.pop_all()
+        except BaseException:
+            for descriptor in held:
+                os.close(descriptor)
+            _remove_if_possible(hidden)
+            raise
         return cls(place), tuple(held)
 
     def write(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
@@ -83,8 +86,8 @@ class RunFolder:
         new = f"{self.place}/{name}{_NEW}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         descriptor = os.open(new, flags, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(dumps(document).encode())
             file.flush()
             if durable:
                 os.fsync(file.fileno())
@@ -97,7 +100,7 @@ class RunFolder:
         """Return a document; None if it is not there, or is none."""
         try:
             with open(f"{self.place}/{name}", "rb") as file:
-                document = json.load(file)
+                document = loads(file.read())
         except (OSError, ValueError):
             return None
         return document if isinstance(document, dict) else None
@@ -107,7 +110,7 @@ class RunFolder:
         for name in os.listdir(self.place):
             if "." not in name or name.endswith(_NEW):
                 continue  # locks, pipes, and what is only just being written
-            with contextlib.suppress(FileNotFoundError):  # the oldest output goes at any time
+            with suppress(FileNotFoundError):  # the oldest output goes at any time
                 _sync(f"{self.place}/{name}")
         _sync(self.place)
         _sync(_parent(self.place))
@@ -151,7 +154,7 @@ def make_private(path: PathLike[str] | str) -> None:
     place = os.fspath(path)
     if not os.path.isdir(place):
         make_private(_parent(place))
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             os.mkdir(place, mode=0o700)
             _sync(_parent(place))
 
@@ -176,7 +179,7 @@ def remove_abandoned(parent: PathLike[str] | str) -> None:
     for name in _names_in(parent):
         if name.startswith(".exec_"):
             hidden = f"{os.fspath(parent)}/{name}"
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 if time.time() - os.lstat(hidden).st_mtime > _ABANDONED_SECONDS:
                     RunFolder(hidden).remove()
 
@@ -207,7 +210,7 @@ def _lock_new(path: str) -> int:
 
 
 def _remove_if_possible(path: str) -> None:
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         RunFolder(path).remove()
 
 

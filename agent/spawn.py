@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-import signal
-from collections.abc import Mapping, Sequence
 from io import FileIO
+
+from agent.bare import signal
 
 TYPE_CHECKING = False  # the module `typing` takes its time
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import IO, Any, Protocol
 
     class Child(Protocol):

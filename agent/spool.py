@@ -6,12 +6,10 @@ with its reason.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator
-from os import PathLike
 
+from agent.bare import suppress
 from agent.run_folder import (
     DELIVERING,
     REFUSED,
@@ -20,6 +18,11 @@ from agent.run_folder import (
     lock_file,
     remove_abandoned,
 )
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
 
 RUNS_MAX = 10_000
 BYTES_MAX = 1024 * 1024 * 1024
@@ -52,7 +55,7 @@ class Spool:
         if not os.path.isdir(self.runs):
             return None
         check_private(self.path)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             return lock_file(f"{self.path}/{_LOCK}")
         return None
 
@@ -99,7 +102,7 @@ class Spool:
             return 0  # gone meanwhile, or no folder of a run
         if delivering is None:
             return 0  # just on its way
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if whole:
                 folder.remove()
             for path in _output_of(folder):
@@ -127,6 +130,6 @@ def _output_of(folder: RunFolder) -> list[str]:
 def _bytes_in(folder: RunFolder) -> int:
     total = 0
     for path in _output_of(folder):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             total += os.stat(path).st_size
     return total

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 from agent.client import ANSWER_SECONDS, Answer, Client, InvalidUrlError, Problem, Unreachable
 from cli.home import ADMIN_TOKEN, find_token, home_folder, server_url
 from cli.usage import UsageError
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REFUSED_EXIT = 1
 UNREACHABLE_EXIT = 3

@@ -8,12 +8,10 @@ not hear of at once waits in a spool (see agent/spool.py).
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from types import FrameType, SimpleNamespace
 
+from agent.bare import SimpleNamespace, signal
 from agent.kept_output import STREAMS, KeptWriter, masker_for
 from agent.kindred import adopt_orphans
 from agent.process import CANCELED, TIMED_OUT, Command, Ending
@@ -29,6 +27,8 @@ from domain.names import is_name
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
     from typing import Any
 
     from agent.client import Client
@@ -184,7 +184,7 @@ def _forward_signals(running: Run) -> None:
 
     for number in _FORWARDED:
         # What our caller ignores (nohup) the command ignores too, by inheritance.
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, forward)
 
 

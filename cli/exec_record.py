@@ -5,18 +5,18 @@ What speaks HTTP is imported in the background: it takes longer to import than `
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping
 
+from agent import threads
+from agent.bare import suppress
 from agent.run_folder import ENDING, LEASE, RUN, RunFolder
 from cli.exec_spool import own_spools
 from cli.usage import UsageError
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from agent.backlog import Backlog
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 FINISH_SECONDS = 1.0
 BACKLOG_SECONDS = 0.2  # for what earlier runs have left, after our own is settled
 CREATE_SECONDS = 5.0
+# What the server has by then needs no disk; what it has not outlives a crash from then on.
+DURABLE_AFTER_SECONDS = 0.1
 
 
 class InProcess:
     """Tells the sender of what the command under the same roof does."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = threads.Condition()
         self._news = False
         self._over = False
 
@@ -89,8 +91,8 @@ class ExecRecord:
         self._create = create
         self._open_client = open_client
         self._on_cancel = on_cancel
-        self._changed = threading.Condition()
-        self._given_up = threading.Event()
+        self._changed = threads.Condition()
+        self._given_up = threads.Event()
         self._client: Client | None = None
         self._delivery: Delivery | None = None
         self._backlog: Backlog | None = None
@@ -108,12 +110,13 @@ class ExecRecord:
     def begin(self) -> None:
         """Write down what is about to run. Raises OSError."""
         run = {"create": self._create, "started_at": time.time()}
-        # Made durable in the background: the command does not wait for a disk.
+        # Made durable in the background, and only if it lasts: see `_keep`.
         self.folder.write(RUN, run, durable=False)
 
     def start(self) -> None:
         """Begin to tell, now that the command has started."""
         self._start_thread(self._tell)
+        threads.Thread(self._keep).start()
 
     def finish(self, ending: Mapping[str, Any]) -> bool:
         """Write down the end, and wait a moment for the server to take it; True if it is settled.
@@ -162,15 +165,23 @@ class ExecRecord:
 
         with self._changed:
             self._under_way.add(work)
-        threading.Thread(target=do, daemon=True).start()
+        threads.Thread(do).start()
+
+    def _keep(self) -> None:
+        """Make durable what is about to run, unless the server has all of it in a moment."""
+        with self._changed:
+            is_done = self._changed.wait_for(
+                lambda: self._settled or self._given_up.is_set(), DURABLE_AFTER_SECONDS
+            )
+        if not is_done:
+            with suppress(OSError):  # the server may take what the disk does not
+                self.folder.sync()
+        # At this point a crash of the machine leaves something to tell of.
 
     def _tell(self) -> None:
         from agent.client import InvalidUrlError  # noqa: PLC0415 - see above
         from cli.connection import NoTokenError  # noqa: PLC0415
 
-        with contextlib.suppress(OSError):  # the server may take what the disk does not
-            self.folder.sync()
-        # At this point a crash of the machine leaves something to tell of.
         try:
             self._client = self._open_client()
         except (NoTokenError, UsageError, InvalidUrlError) as error:
@@ -213,8 +224,9 @@ class ExecRecord:
                 self._note_obstacle(verdict.sentence)
             else:
                 self._is_away, self.has_lease = False, True
-                with contextlib.suppress(OSError):  # who delivers later asks for it again
-                    self.folder.write(LEASE, {"lease": lease.document(), "told_late": False})
+                with suppress(OSError):  # who delivers later asks for it again
+                    lent = {"lease": lease.document(), "told_late": False}
+                    self.folder.write(LEASE, lent, durable=False)
                 return lease
             self._given_up.wait(delay)
         return None

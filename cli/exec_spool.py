@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from agent.run_folder import RUNNING, RunFolder, make_private
 from agent.spool import check_private
 from cli.home import expanded, home_folder
+
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SPOOL = "spool"
 _OPEN_TO_ALL = "/tmp"  # noqa: S108 - what is in there is checked to be ours alone

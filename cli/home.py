@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
+from agent.json_text import loads
 from domain.names import agent_id_of
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
@@ -62,7 +62,7 @@ def running_server_url(home: PathLike[str] | str) -> str | None:
     """Return what a running server left in the home; None if none runs, or is just starting."""
     try:
         with open(f"{os.fspath(home)}/{SERVER_FILE}", "rb") as file:  # noqa: PTH123 - see above
-            url = json.load(file)["url"]
+            url = loads(file.read())["url"]
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return url if isinstance(url, str) else None

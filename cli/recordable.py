@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 # As the server has them (api/wire.py). All words together also have to fit into one request, in
 # which a character may be six bytes.

@@ -5,7 +5,9 @@ The modules of UUIDs and dates take longer to import than an id takes to make.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+TYPE_CHECKING = False  # `exec` waits for no module that it can do without
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXECUTION = "exec"
 

@@ -228,7 +228,7 @@ def test_the_agents_token_is_not_in_the_environment_of_a_supervisor(
 
 def test_where_orphans_cannot_be_adopted_there_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small Python without ctypes runs commands all the same."""
-    monkeypatch.setitem(sys.modules, "ctypes", None)
+    monkeypatch.setitem(sys.modules, "_ctypes", None)
     assert not adopt_orphans()
 
 
