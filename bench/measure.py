@@ -5,9 +5,86 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+from msgspec import Struct
+
 Contender = Callable[[float], int]
+
+
+class Measure(Struct):
+    """What was measured of one contender, a value a round."""
+
+    name: str
+    unit: str
+    values: list[float]
+
+
+class Ratio(Struct):
+    """Two things measured in the same rounds, one by the other, pair by pair, and its goal."""
+
+    name: str
+    values: list[float]
+    goal: float | None = None
+    at_least: bool = True
+
+
+class Series(Struct):
+    """A line of a plot: series of one benchmark with the same labels share one."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    x_label: str
+    y_label: str
+
+
+class Machine(Struct):
+    """What something was measured on, with which versions, and when (UTC)."""
+
+    cores: int
+    memory_gib: int
+    processor: str
+    system: str
+    python: str
+    versions: list[str]
+    at: str
+
+
+class Result(Struct):
+    """What one benchmark found. `what` says in sentences what was run and how."""
+
+    name: str
+    what: str
+    machine: Machine
+    measures: list[Measure]
+    ratios: list[Ratio] = []
+    series: list[Series] = []
+
+
+def write_result(
+    path: Path | None,
+    *,
+    name: str,
+    what: str,
+    measures: Sequence[Measure],
+    ratios: Sequence[Ratio] = (),
+    series: Sequence[Series] = (),
+    versions: Sequence[str] = (),
+) -> None:
+    """Write what a benchmark found as JSON for `bench.report`; without a path do nothing."""
+    if path is None:
+        return
+    found = Result(name, what, here(versions), list(measures), list(ratios), list(series))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+
+
+def paired(name: str, ones: Sequence[float], others: Sequence[float]) -> Ratio:
+    """Return the ratio of what was measured in the same rounds, without a goal."""
+    return Ratio(name, [one / other for one, other in zip(ones, others, strict=True)])
 
 
 def interleave(
@@ -45,12 +122,39 @@ def report(rates: dict[str, list[float]], *, unit: str, ours: str) -> None:
     print()
 
 
+def rates_and_ratios(
+    rates: Mapping[str, list[float]], *, unit: str, ours: str, goals: Mapping[str, float]
+) -> tuple[list[Measure], list[Ratio]]:
+    """Return what `interleave` found for `write_result`: ours by each other, with its goal."""
+    measures = [Measure(name, f"{unit}/s", values) for name, values in rates.items()]
+    ratios = []
+    for name, values in rates.items():
+        if name != ours:
+            ratio = paired(f"{ours} / {name}", rates[ours], values)
+            ratio.goal = goals.get(name)
+            ratios.append(ratio)
+    return measures, ratios
+
+
 def machine(versions: Sequence[str]) -> None:
     """Print what this was measured on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
+    found = here(versions)
     print(
-        f"{os.cpu_count()} cores, {memory} GiB, {_processor()}, {platform.system()}, "
-        f"Python {platform.python_version()}, {', '.join(versions)}\n"
+        f"{found.cores} cores, {found.memory_gib} GiB, {found.processor}, {found.system}, "
+        f"Python {found.python}, {', '.join(versions)}\n"
+    )
+
+
+def here(versions: Sequence[str]) -> Machine:
+    """Return what machine this is, with the versions that matter to a benchmark."""
+    return Machine(
+        cores=os.cpu_count() or 1,
+        memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30,
+        processor=_processor(),
+        system=platform.system(),
+        python=platform.python_version(),
+        versions=list(versions),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
