@@ -22,12 +22,19 @@ def pgbench(conninfo: str, clients: int) -> Contender:
         connection.execute("CREATE TABLE commits (n integer)")
     where = {f"PG{name.upper()}": str(info[name]) for name in ("host", "user", "password")}
     where["PGPORT"] = str(info.get("port", 5432))
-    words = [find_binaries(None) / "pgbench", "--no-vacuum", "--protocol=prepared", "--file=-"]
+    words = [str(find_binaries(None) / "pgbench"), "--no-vacuum", "--protocol=prepared"]
 
     def commits(seconds: float) -> int:
         whole = max(1, round(seconds))
         found = subprocess.run(
-            [*words, f"--client={clients}", "--jobs=1", f"--time={whole}", str(info["dbname"])],
+            [
+                *words,
+                "--file=-",
+                f"--client={clients}",
+                "--jobs=1",
+                f"--time={whole}",
+                str(info["dbname"]),
+            ],
             env={**os.environ, **where},
             input=_SCRIPT,
             check=True,

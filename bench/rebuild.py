@@ -185,7 +185,7 @@ def _after(seconds: float) -> Callable[[], bool]:
 
 def _plot(rates: dict[int, dict[str, float]], path: Path) -> None:
     try:
-        from matplotlib import pyplot as plt  # type: ignore[import-not-found]  # noqa: PLC0415 - only here
+        from matplotlib import pyplot as plt  # noqa: PLC0415 - only here
     except ImportError:
         print("matplotlib is not installed: no plot is drawn")
         return

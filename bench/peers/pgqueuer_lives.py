@@ -1,6 +1,8 @@
 """pgqueuer as documented: clients enqueue through a pool, one worker dequeues in batches.
 
-Runs in its own environment (PGHOST and the like say where): python -m bench.peers.pgqueuer_lives
+Runs in its own environment (PGHOST and the like say where):
+
+    python -m bench.peers.pgqueuer_lives
 """
 
 import asyncio

@@ -48,7 +48,7 @@ def prefect_server(conninfo: str, folder: Path) -> Iterator[str]:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
     }
-    words = [program("prefect", "prefect"), "server", "start", "--host", "127.0.0.1"]
+    words = [str(program("prefect", "prefect")), "server", "start", "--host", "127.0.0.1"]
     process = subprocess.Popen(
         [*words, "--port", str(port), "--no-services", "--no-ui"],
         env={**os.environ, **settings},
@@ -126,9 +126,8 @@ def seed(conninfo: str, count: int) -> None:
             }
             for statement in statements.split(";\n"):
                 if statement.strip():
-                    connection.execute(
-                        sql.SQL(statement.strip()).format(count=sql.Literal(count), **columns)  # type: ignore[arg-type]
-                    )
+                    text = sql.SQL(statement.strip())
+                    connection.execute(text.format(count=sql.Literal(count), **columns))
         for table in ("flow_run", "flow_run_state"):
             connection.execute(sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(table)))
 

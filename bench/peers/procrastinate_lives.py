@@ -1,6 +1,8 @@
 """Procrastinate as documented: clients defer, one worker with as many tasks as there are clients.
 
-Runs in its own environment (PGHOST and the like say where): python -m bench.peers.procrastinate_lives
+Runs in its own environment (PGHOST and the like say where):
+
+    python -m bench.peers.procrastinate_lives
 """
 
 import asyncio
