@@ -108,8 +108,8 @@ def _measure(
         path,
         name="pickup",
         what="From the moment before a create is sent over HTTP to the moment after the claim of "
-        f"an agent that waits in a long poll is read, {rounds} times; before each, one durable commit "
-        "of one small row on the same PostgreSQL.",
+        f"an agent that waits in a long poll is read, {rounds} times; before each, one durable "
+        "commit of one small row on the same PostgreSQL.",
         measures=[
             Measure("create to picked up", "ms", [one * 1e3 for one in pickups]),
             Measure("one durable commit", "ms", [one * 1e3 for one in commits]),

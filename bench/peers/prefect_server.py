@@ -25,7 +25,7 @@ from bench.connection import Connection
 from bench.peers.environments import program
 
 LISTED: Final = 50
-_READY_SECONDS: Final = 180  # the first start makes the tables
+_READY_SECONDS: Final = 400  # the first start makes the tables
 _RUNNING: Final = b'{"state":{"type":"RUNNING"}}'
 _COMPLETED: Final = b'{"state":{"type":"COMPLETED"}}'
 _NEWEST: Final = b'{"sort":"EXPECTED_START_TIME_DESC","limit":50}'
