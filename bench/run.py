@@ -88,7 +88,7 @@ def main() -> None:
             if not _run(benchmark, _options(benchmark, args), Path(tmp)):
                 failed.append(name)
             print(f"== {name}: {time.monotonic() - began:.0f} s ==", flush=True)
-    words = [sys.executable, "-m", "bench.report", *(["--trial"] if args.quick else [])]
+    words = [sys.executable, "-m", "bench.publish", *(["--trial"] if args.quick else [])]
     subprocess.run(words, cwd=ROOT, check=True)
     if failed:
         sys.exit(f"these failed or took too long: {', '.join(failed)}")

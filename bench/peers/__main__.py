@@ -1,6 +1,9 @@
 """Cronledger over HTTP beside Prefect's server, Procrastinate and pgqueuer, on one PostgreSQL.
 
-All use the embedded server of one home, fsync on, each a database of its own. Lives: ours and
+All use one PostgreSQL server, fsync on, with the settings of our embedded one, each a database of
+its own. Prefect needs the extension pg_trgm, which the embedded wheel does not carry: so Debian's
+PostgreSQL is taken where it is installed (or what CRONLEDGER_POSTGRES_BIN names); else Prefect is
+left out. Lives: ours and
 Prefect's are three requests over HTTP; the queues' jobs are put in through their own Python API,
 taken and finished by their own worker, without HTTP. Lists: the newest 50 of as many executions
 or flow runs, over HTTP.
@@ -10,16 +13,19 @@ Run: python -m bench.peers [--count 100000] [--rounds 5] [--seconds 4] [--json F
 
 import argparse
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
+
 from bench import lists
 from bench.http import Clients, life, running
 from bench.measure import interleave, machine, rates_and_ratios, report, write_result
 from bench.peers import prefect_server
-from bench.peers.environments import Queue, version_of
+from bench.peers.environments import Queue, postgres_for_prefect, version_of
 from bench.seed import fill
 from store import database
 from store.embedded import EmbeddedServer
@@ -31,6 +37,7 @@ AT_ONCE = 100
 CLIENTS, LISTING_CLIENTS = 16, 8
 _LIFE_GOALS = {PREFECT: 80, "procrastinate, no HTTP": 2.5}
 _PREFECT_LISTS = "Prefect server, POST /flow_runs/filter"
+_PROGRAMS = "CRONLEDGER_POSTGRES_BIN"
 _TURNS = "{rounds} rounds of {seconds:g} s each, in turns."
 
 
@@ -43,48 +50,62 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results into this folder")
     args = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="cronledger-bench-"))
+    programs = os.environ.get(_PROGRAMS) or postgres_for_prefect()
+    if programs is None:
+        print(f"no PostgreSQL with pg_trgm, or {_PROGRAMS}: Prefect is left out", flush=True)
+    else:
+        os.environ[_PROGRAMS] = str(programs)
+    peers = (*QUEUES, "prefect") if programs else QUEUES
     try:
         with contextlib.ExitStack() as stack:
-            _measure(home, args, stack)
+            _measure(home, peers, args, stack)
     finally:
         shutil.rmtree(home)
 
 
-def _measure(home: Path, args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
-    versions = [version_of(peer) for peer in ("prefect", *QUEUES)]
-    machine(versions)
+def _measure(
+    home: Path, peers: tuple[str, ...], args: argparse.Namespace, stack: contextlib.ExitStack
+) -> None:
+    versions = [version_of(peer) for peer in peers]
     fill(home, args.count)
     print(f"seeded {args.count:,} executions", flush=True)
     url, token = stack.enter_context(running(home))
     postgres = EmbeddedServer(home)  # beside the server that owns the home: only its address
-    for peer in ("prefect", *QUEUES):
+    for peer in peers:
         database.create_database(postgres.conninfo(), peer)
-    prefect_database = postgres.conninfo("prefect")
-    prefect_url = stack.enter_context(
-        prefect_server.prefect_server(prefect_database, home / "prefect")
-    )
-    print("Prefect's server answers", flush=True)
+    with psycopg.connect(postgres.conninfo()) as connection:
+        versions.append(f"PostgreSQL {connection.info.parameter_status('server_version')}")
+    machine(versions)
+    prefect_database, prefect_url = postgres.conninfo("prefect"), None
+    if "prefect" in peers:
+        prefect_url = stack.enter_context(
+            prefect_server.prefect_server(prefect_database, home / "prefect")
+        )
+        print("Prefect's server answers", flush=True)
     queues = {}
     for peer in QUEUES:
         queues[peer] = Queue(peer, postgres.conninfo(peer))
         stack.callback(queues[peer].close)
     _lives((url, token), prefect_url, queues, args, versions)
-    prefect_server.seed(prefect_database, args.count)
-    print(f"seeded {args.count:,} flow runs", flush=True)
-    _lists((url, token), prefect_url, args, versions)
+    if prefect_url is not None:
+        prefect_server.seed(prefect_database, args.count)
+        print(f"seeded {args.count:,} flow runs", flush=True)
+        _lists((url, token), prefect_url, args, versions)
 
 
 def _lives(
     ours: tuple[str, str],
-    prefect_url: str,
+    prefect_url: str | None,
     queues: dict[str, Queue],
     args: argparse.Namespace,
     versions: list[str],
 ) -> None:
     contenders: dict[str, Callable[[float], int]] = {
         OURS: Clients(*ours, CLIENTS, life).run,
-        PREFECT: Clients(prefect_url, "none", CLIENTS, prefect_server.Lives().run).run,
     }
+    if prefect_url is not None:
+        lives = prefect_server.Lives()
+        contenders[PREFECT] = Clients(prefect_url, "none", CLIENTS, lives.run).run
     for peer, queue in queues.items():
         contenders[f"{peer}, no HTTP"] = _putting(queue, 1)
         contenders[f"{peer}, no HTTP, put in by {AT_ONCE}"] = _putting(queue, AT_ONCE)

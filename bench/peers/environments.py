@@ -36,6 +36,17 @@ def version_of(peer: str) -> str:
     return f"{peer} {found.stdout.strip()}"
 
 
+def postgres_for_prefect() -> Path | None:
+    """Return PostgreSQL programs that carry pg_trgm, which Prefect needs; None if there are none.
+
+    The embedded wheel has no contrib modules; Debian's packages do (`apt install postgresql`).
+    """
+    found = Path("/usr/share/postgresql").glob("*/extension/pg_trgm.control")
+    versions = sorted((int(one.parts[-3]) for one in found), reverse=True)
+    folders = (Path(f"/usr/lib/postgresql/{version}/bin") for version in versions)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
 class Queue:
     """A job queue's process, `bench.peers.PEER_lives`."""
 
