@@ -50,7 +50,8 @@ def prefect_server(conninfo: str, folder: Path) -> Iterator[str]:
     }
     words = [str(program("prefect", "prefect")), "server", "start", "--host", "127.0.0.1"]
     process = subprocess.Popen(
-        [*words, "--port", str(port), "--no-services", "--no-ui"],
+        # Clients keep their connections while the others have their turns.
+        [*words, "--port", str(port), "--keep-alive-timeout", "3600", "--no-services", "--no-ui"],
         env={**os.environ, **settings},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

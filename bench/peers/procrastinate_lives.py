@@ -6,6 +6,7 @@ Runs in its own environment (PGHOST and the like say where):
 """
 
 import asyncio
+import logging
 import sys
 from typing import Any
 
@@ -59,6 +60,7 @@ async def _lives() -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("procrastinate").setLevel(logging.ERROR)  # "App is instantiated in main"
     uvloop.install()
     if "worker" in sys.argv:
         until_left_alone(_work)
