@@ -82,6 +82,7 @@ def main() -> None:
     chosen = {name: (OURS | PEERS)[name] for name in args.only or every}
     failed = []
     with tempfile.TemporaryDirectory(prefix="cronledger-bench-", ignore_cleanup_errors=True) as tmp:
+        Path(tmp).chmod(0o711)  # as root, PostgreSQL runs as another user, who has to get in
         for name, benchmark in chosen.items():
             print(f"\n== {name} (at most {benchmark.minutes_max:g} minutes) ==", flush=True)
             began = time.monotonic()
