@@ -78,6 +78,10 @@ def main() -> None:
     size.add_argument("--large", action="store_true", help="up to 5 million rows; takes an hour")
     parser.add_argument("--only", nargs="+", choices=[*OURS, *PEERS], metavar="NAME")
     args = parser.parse_args()
+    # Also where a shell made SIGINT ignored, as it does for what it runs in the background: the
+    # benchmarks are stopped with it, and to end this one must end them.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     every = PEERS if args.peers else OURS
     chosen = {name: (OURS | PEERS)[name] for name in args.only or every}
     failed = []
