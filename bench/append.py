@@ -46,6 +46,7 @@ OURS = "Cronledger appender, read model included"
 LIBRARY = "eventsourcing Application"
 BARE = "bare psycopg, batches (upper bound)"
 COMMITS = "pgbench, one-row commits (three a life)"
+_COMMITTING_MAX = 16  # the library holds a connection a client, and the server allows 100
 GOALS = {LIBRARY: 25, BARE: 0.7}
 
 
@@ -192,7 +193,7 @@ def _measure(server: EmbeddedServer, home: Path, args: argparse.Namespace) -> No
     ours = Ours(home, conninfo, keys, ledger_id, clients=args.clients)
     peer = library.application(server.conninfo("library"), args.clients)
     bare = Bare(server.conninfo("library"), args.clients)
-    commits = pgbench(server.conninfo("library"), args.clients)
+    commits = pgbench(server.conninfo("library"), min(args.clients, _COMMITTING_MAX))
     versions = [f"{name} {version(name)}" for name in ("eventsourcing", "psycopg")]
     machine(versions)
     print(f"{args.clients} clients, fsync on, {args.rounds} rounds of {args.seconds:g} s each")
@@ -213,7 +214,7 @@ def _measure(server: EmbeddedServer, home: Path, args: argparse.Namespace) -> No
             "durable commands through the appender, read model included. Beside it the "
             "eventsourcing library's Application (a thread and a connection a client), bare "
             "psycopg inserting and upserting the same number of rows in batches, and pgbench "
-            "committing single rows with as many connections. "
+            f"committing single rows with {min(args.clients, _COMMITTING_MAX)} connections. "
             f"{args.rounds} rounds of {args.seconds:g} s each, in turns.",
             measures=measures,
             ratios=ratios,

@@ -37,14 +37,13 @@ def pgbench(conninfo: str, clients: int) -> Contender:
             ],
             env={**os.environ, **where},
             input=_SCRIPT,
-            check=True,
             capture_output=True,
             text=True,
             timeout=whole + 60,
         )
         done = _DONE.search(found.stdout)
-        if done is None:
-            raise RuntimeError(f"pgbench did not say what it did: {found.stdout[:300]}")
+        if found.returncode or done is None:
+            raise RuntimeError(f"pgbench failed: {found.stderr[-300:]}")
         return int(done.group(1))
 
     return commits
