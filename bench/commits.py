@@ -35,6 +35,7 @@ def pgbench(conninfo: str, clients: int) -> Contender:
                 f"--time={whole}",
                 str(info["dbname"]),
             ],
+            check=False,
             env={**os.environ, **where},
             input=_SCRIPT,
             capture_output=True,
