@@ -10,8 +10,10 @@ BIN := .venv/bin
 # --python: pip works on the venv from outside, so no pip is needed inside it (Debian has no
 # ensurepip), and a system that forbids `pip install` (externally managed) does not mind.
 # PIP_USER: someone's own configuration may say that installations go to the home folder.
-PIP = PIP_USER=0 "$(PYTHON)" -m pip --python $(BIN)/python --disable-pip-version-check install \
+PIP = PIP_USER=0 "$(PYTHON)" -m pip --python $(or $(VENV),.venv)/bin/python --disable-pip-version-check install \
 	--quiet --quiet --root-user-action=ignore --no-warn-script-location
+# What the benchmarks measure us beside; each has an environment of its own.
+PEERS := prefect procrastinate pgqueuer
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -58,13 +60,12 @@ soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under lo
 	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
 
 .PHONY: bench
-bench: .venv/dev.stamp .venv/bytecode.stamp ## measure: beside the eventsourcing library, pickup, lateness, exec, rebuild and verify
-	@$(BIN)/python -m bench.append
-	@$(BIN)/python -m bench.http
-	@$(BIN)/python -m bench.pickup
-	@$(BIN)/python -m bench.schedule
-	@$(BIN)/python -m bench.exec
-	@$(BIN)/python -m bench.rebuild
+bench: .venv/bench.stamp .venv/bytecode.stamp ## measure all and write docs/performance.md (ARGS=--quick, ARGS=--large)
+	@$(BIN)/python -m bench.run $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: .venv/bench.stamp $(PEERS:%=.venv/peers/%.stamp) ## the same beside Prefect, Procrastinate and pgqueuer
+	@$(BIN)/python -m bench.run --peers $(ARGS)
 
 .PHONY: screenshots
 screenshots: .venv/dev.stamp ## take the pictures of the pages in docs/screenshots (needs Chromium)
@@ -77,12 +78,16 @@ agent-pyz: | $(BIN)/python ## build dist/cronledger-agent.pyz: agent and exec as
 # Kept versions stay as they are; `make lock ARGS=--upgrade` takes the newest. The run-time lock is
 # made last and held to the other's versions, so that what is tested is what is run.
 LOCK = $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra embedded
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 .PHONY: lock
 lock: .venv/dev.stamp ## write requirements/*.txt from pyproject.toml (newest: ARGS=--upgrade)
-	@$(LOCK) $(ARGS) --group dev pyproject.toml requirements/build.in --output-file requirements/dev.txt
-	@$(LOCK) --constraints requirements/dev.txt $(ARGS) pyproject.toml requirements/build.in \
-		--output-file requirements/run.txt
+	@$(LOCK) $(ARGS) --extra embedded --group dev pyproject.toml requirements/build.in \
+		--output-file requirements/dev.txt
+	@$(LOCK) --extra embedded --constraints requirements/dev.txt $(ARGS) pyproject.toml \
+		requirements/build.in --output-file requirements/run.txt
+	@$(LOCK) --constraints requirements/dev.txt $(ARGS) --group bench --output-file requirements/bench.txt
+	@for peer in $(PEERS); do \
+		$(LOCK) $(ARGS) requirements/peers/$$peer.in --output-file requirements/peers/$$peer.txt; done
 
 # Where nothing may be written at a start (PYTHONDONTWRITEBYTECODE, another user's crontab), each
 # `exec` would compile all that it imports, which takes longer than all the rest of it.
@@ -93,7 +98,7 @@ PACKAGES := domain store projections api agent cli
 
 .PHONY: clean
 clean: ## remove .venv and everything else that was made here (never a ledger's home)
-	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
+	@rm -rf .venv .bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A venv holds its own path and the libraries of one Python: after a move or an upgrade of Python it
@@ -132,3 +137,14 @@ INSTALL = $(PIP) --no-deps --no-build-isolation -e . && \
 	@$(INSTALL)
 	@$(WHERE) > .venv/place
 	@touch $@ .venv/run.stamp
+
+.venv/bench.stamp: requirements/bench.txt .venv/dev.stamp
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+.venv/peers/%.stamp: VENV = .venv/peers/$*
+.venv/peers/%.stamp: requirements/peers/%.txt | .venv/bench.stamp
+	@echo 'Installing $* into $(VENV) …'
+	@"$(PYTHON)" -m venv --clear --without-pip $(VENV)
+	@$(PIP) --require-hashes -r requirements/peers/$*.txt
+	@touch $@

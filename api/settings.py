@@ -85,12 +85,17 @@ def load(home: Path, environment: Mapping[str, str] = os.environ, **given: Any) 
             values[name] = given[name]
         elif text := environment.get(PREFIX + name.upper()):
             try:
-                values[name] = msgspec.convert(text, setting.type, strict=False)
+                values[name] = msgspec.convert(text, setting.type, strict=False, dec_hook=_decode)
             except msgspec.ValidationError as error:
                 raise SettingsError(f"{PREFIX}{name.upper()}={text!r}: {error}") from error
     settings = Settings(**values)
     _check(settings)
     return settings
+
+
+def _decode(kind: type, text: str) -> Any:
+    """Decode what msgspec does not know by itself: paths, the only such type of a setting."""
+    return kind(text)
 
 
 def _check(settings: Settings) -> None:

@@ -3,9 +3,10 @@
 Ours: the group-commit appender with the read model in the same transaction, one process. Theirs:
 Application.save as documented, a thread and a connection for each client. A lifecycle is create,
 start, complete: three durable commands. Beside them bare psycopg: the same number of event and
-read-model rows, inserted and upserted by hand in batches of as many rows as there are clients.
+read-model rows, inserted and upserted by hand in batches of as many rows as there are clients;
+and pgbench committing one row at a time, a lifecycle being three such commits.
 
-Run: python -m bench.append [--rounds 5] [--seconds 4] [--clients 64]
+Run: python -m bench.append [--rounds 5] [--seconds 4] [--clients 64] [--json FILE]
 """
 
 import argparse
@@ -28,7 +29,8 @@ from api.app import create_ledger
 from api.ledger import Ledger
 from api.settings import load
 from bench import library
-from bench.measure import interleave, machine, report
+from bench.commits import pgbench
+from bench.measure import interleave, machine, rates_and_ratios, report, write_result
 from domain import commands
 from domain.events import Ending
 from projections.read_models import READ_MODELS
@@ -43,6 +45,9 @@ from store.work import ClaimNext, Work
 OURS = "Cronledger appender, read model included"
 LIBRARY = "eventsourcing Application"
 BARE = "bare psycopg, batches (upper bound)"
+COMMITS = "pgbench, one-row commits (three a life)"
+_COMMITTING_MAX = 16  # the library holds a connection a client, and the server allows 100
+GOALS = {LIBRARY: 25, BARE: 0.7}
 
 
 class Ours:
@@ -169,6 +174,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--json", type=Path, help="also write the result there")
     args = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="cronledger-bench-"))
     try:
@@ -187,16 +193,33 @@ def _measure(server: EmbeddedServer, home: Path, args: argparse.Namespace) -> No
     ours = Ours(home, conninfo, keys, ledger_id, clients=args.clients)
     peer = library.application(server.conninfo("library"), args.clients)
     bare = Bare(server.conninfo("library"), args.clients)
-    machine([f"eventsourcing {version('eventsourcing')}", f"psycopg {version('psycopg')}"])
+    commits = pgbench(server.conninfo("library"), min(args.clients, _COMMITTING_MAX))
+    versions = [f"{name} {version(name)}" for name in ("eventsourcing", "psycopg")]
+    machine(versions)
     print(f"{args.clients} clients, fsync on, {args.rounds} rounds of {args.seconds:g} s each")
     contenders = {
         OURS: ours.lifecycles,
         LIBRARY: lambda seconds: library.lifecycles(peer, args.clients, seconds),
         BARE: bare.lifecycles,
+        COMMITS: lambda seconds: commits(seconds) // 3,
     }
     try:
         rates = interleave(contenders, rounds=args.rounds, seconds=args.seconds)
         report(rates, unit="lifecycles", ours=OURS)
+        measures, ratios = rates_and_ratios(rates, unit="lifecycles", ours=OURS, goals=GOALS)
+        write_result(
+            args.json,
+            name="ledger layer",
+            what=f"{args.clients} clients in process, without HTTP: create, claim and complete as "
+            "durable commands through the appender, read model included. Beside it the "
+            "eventsourcing library's Application (a thread and a connection a client), bare "
+            "psycopg inserting and upserting the same number of rows in batches, and pgbench "
+            f"committing single rows with {min(args.clients, _COMMITTING_MAX)} connections. "
+            f"{args.rounds} rounds of {args.seconds:g} s each, in turns.",
+            measures=measures,
+            ratios=ratios,
+            versions=versions,
+        )
     finally:
         ours.close()
         bare.close()

@@ -55,10 +55,18 @@ class Connection(asyncio.Protocol):
         self._transport.write(head.encode() + body)
         return await self._answer
 
-    async def json(self, path: str, body: bytes, expected: int, headers: str = "") -> Any:
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Ask and return the status and the body of the answer."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(f"GET {path} HTTP/1.1\r\n{self._common}\r\n".encode())
+        return await self._answer
+
+    async def json(
+        self, path: str, body: bytes, expected: int | set[int], headers: str = ""
+    ) -> Any:
         """Send, insist on the status, and return the decoded answer."""
         status, answer = await self.post(path, body, headers)
-        if status != expected:
+        if status not in (expected if isinstance(expected, set) else {expected}):
             raise RuntimeError(f"{path} answered {status}: {answer[:300]!r}")
         return json.loads(answer)
 

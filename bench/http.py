@@ -6,7 +6,7 @@ Application.save in this process, on the same PostgreSQL, as many threads as the
 Beside them litestar answering a POST of the same size without any database: what the framework
 leaves us at best.
 
-Run: python -m bench.http [--rounds 5] [--seconds 4] [--clients 16]
+Run: python -m bench.http [--rounds 5] [--seconds 4] [--clients 16] [--json FILE]
 """
 
 import argparse
@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,18 @@ from urllib.parse import urlsplit
 import uvicorn
 import uvloop
 from litestar import Litestar, Request, Response, post
+from litestar.handlers import HTTPRouteHandler
 
 from bench import library
 from bench.connection import Connection
-from bench.measure import interleave, machine, report
+from bench.measure import interleave, machine, rates_and_ratios, report, write_result
 from store import database
 from store.embedded import EmbeddedServer
 
 OURS = "Cronledger over HTTP"
 LIBRARY = "eventsourcing Application, no HTTP"
 BARE = "litestar POST, no database (three a life)"
+GOALS = {LIBRARY: 8, BARE: 0.45}
 _PATH = "/v1/cron-executions"
 _CREATE = b'{"job_name":"bench","command":"true","environment":{"A":"1"}}'
 _CLAIM = b'{"agent_id":"bench"}'
@@ -47,7 +50,8 @@ _COMPLETE = b'{"outcome":"exited","exit_code":0,"duration_ms":12}'
 Client = Callable[[Connection, float], Coroutine[Any, Any, int]]
 
 
-async def _life(connection: Connection, end: float) -> int:
+async def life(connection: Connection, end: float) -> int:
+    """Be one client; return how many executions were completed."""
     done = 0
     while time.perf_counter() < end:
         await connection.json(_PATH, _CREATE, 201)
@@ -85,7 +89,7 @@ class Clients:
             await connection.open()
 
     def run(self, seconds: float) -> int:
-        """Run for so long and return how many lifecycles were completed."""
+        """Run for so long and return how much was done."""
         return self._runner.run(self._run(seconds))
 
     async def _run(self, seconds: float) -> int:
@@ -100,9 +104,9 @@ async def _echo(request: Request[Any, Any, Any]) -> Response[bytes]:
     return Response(b'{"echo":' + body + b"," + b'"x":"' + b"y" * 560 + b'"}')
 
 
-def _serve_bare(listening: socket.socket) -> None:
+def _serve_bare(handler: HTTPRouteHandler, listening: socket.socket) -> None:
     config = uvicorn.Config(
-        Litestar([_echo]),
+        Litestar([handler]),
         loop="uvloop",
         http="httptools",
         access_log=False,
@@ -112,26 +116,46 @@ def _serve_bare(listening: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
+@contextmanager
+def served_bare(handler: HTTPRouteHandler) -> Iterator[str]:
+    """Serve one handler without anything of ours around it, and yield the address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_serve_bare, args=[handler, listening], daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        process.terminate()
+        process.join()
+        listening.close()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--json", type=Path, help="also write the result there")
     args = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="cronledger-bench-"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    bare = multiprocessing.get_context("fork").Process(target=_serve_bare, args=[listening])
-    bare.start()
+    try:
+        with served_bare(_echo) as bare_url, running(home) as (url, token):
+            _measure(url, token, home, bare_url, args)
+    finally:
+        shutil.rmtree(home)
+
+
+@contextmanager
+def running(home: Path) -> Iterator[tuple[str, str]]:
+    """Run a server meanwhile; yield its address and the admin's token."""
     server, url, token = served(home)
     try:
-        _measure(url, token, home, f"http://127.0.0.1:{listening.getsockname()[1]}", args)
+        yield url, token
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
-        bare.terminate()
-        bare.join()
-        shutil.rmtree(home)
 
 
 def served(home: Path) -> "tuple[subprocess.Popen[str], str, str]":
@@ -152,9 +176,10 @@ def _measure(url: str, token: str, home: Path, bare_url: str, args: argparse.Nam
     postgres = EmbeddedServer(home)  # beside the server that owns the home: only its address
     database.create_database(postgres.conninfo(), "library")
     peer = library.application(postgres.conninfo("library"), args.clients)
-    ours = Clients(url, token, args.clients, _life)
+    ours = Clients(url, token, args.clients, life)
     bare = Clients(bare_url, "none", args.clients, _three_posts)
-    machine([f"eventsourcing {version('eventsourcing')}", f"litestar {version('litestar')}"])
+    versions = [f"{name} {version(name)}" for name in ("eventsourcing", "litestar", "uvicorn")]
+    machine(versions)
     print(f"{args.clients} clients, fsync on, {args.rounds} rounds of {args.seconds:g} s each")
     contenders: dict[str, Callable[[float], int]] = {
         OURS: ours.run,
@@ -163,6 +188,19 @@ def _measure(url: str, token: str, home: Path, bare_url: str, args: argparse.Nam
     }
     rates = interleave(contenders, rounds=args.rounds, seconds=args.seconds)
     report(rates, unit="lifecycles", ours=OURS)
+    measures, ratios = rates_and_ratios(rates, unit="lifecycles", ours=OURS, goals=GOALS)
+    write_result(
+        args.json,
+        name="commands over HTTP",
+        what=f"{args.clients} clients over loopback, each create, claim and complete a request of "
+        "its own and a durable command, validation, authentication and the read model on. Beside "
+        "it the eventsourcing library's Application without HTTP, a thread a client, and litestar "
+        "answering POSTs of the same size without a database. "
+        f"{args.rounds} rounds of {args.seconds:g} s each, in turns.",
+        measures=measures,
+        ratios=ratios,
+        versions=versions,
+    )
     peer.close()
 
 

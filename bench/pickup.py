@@ -4,7 +4,7 @@ One client creates, another waits in a long poll, over loopback against `cronled
 starts it; from the moment before the create is sent to the moment after the claim is read. Beside
 it, in turns: one durable commit of one small row on the same PostgreSQL.
 
-Run: python -m bench.pickup [--rounds 200]
+Run: python -m bench.pickup [--rounds 200] [--json FILE]
 """
 
 import argparse
@@ -21,7 +21,7 @@ import psycopg
 
 from agent.client import Client
 from bench.http import served
-from bench.measure import machine
+from bench.measure import Measure, Ratio, machine, write_result
 from store import database
 from store.embedded import EmbeddedServer
 
@@ -67,6 +67,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--json", type=Path, help="also write the result there")
     args = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="cronledger-bench-"))
     server, url, token = served(home)
@@ -76,14 +77,16 @@ def main() -> None:
         machine([f"psycopg {psycopg.__version__}"])
         with psycopg.connect(postgres.conninfo("commits"), autocommit=True) as connection:
             connection.execute("CREATE TABLE one_row (n integer)")
-            _measure(Client(url, token), connection, args.rounds)
+            _measure(Client(url, token), connection, args.rounds, args.json)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(30)
         shutil.rmtree(home)
 
 
-def _measure(client: Client, connection: "psycopg.Connection[Any]", rounds: int) -> None:
+def _measure(
+    client: Client, connection: "psycopg.Connection[Any]", rounds: int, path: Path | None
+) -> None:
     agent = WaitingAgent(client.sibling())
     agent.start()
     pickups, commits = [], []
@@ -101,6 +104,26 @@ def _measure(client: Client, connection: "psycopg.Connection[Any]", rounds: int)
         deciles = statistics.quantiles(values, n=100)
         print(f"{name:<22} p50 {deciles[49] * 1e3:7.2f} ms   p99 {deciles[98] * 1e3:7.2f} ms")
     print(f"ratio of the p50s: {ratio:.1f}\n")
+    write_result(
+        path,
+        name="pickup",
+        what="From the moment before a create is sent over HTTP to the moment after the claim of "
+        f"an agent that waits in a long poll is read, {rounds} times; before each, one durable "
+        "commit of one small row on the same PostgreSQL.",
+        measures=[
+            Measure("create to picked up", "ms", [one * 1e3 for one in pickups]),
+            Measure("one durable commit", "ms", [one * 1e3 for one in commits]),
+        ],
+        ratios=[
+            Ratio(
+                "p50 of create to picked up / of one durable commit",
+                [ratio],
+                goal=5,
+                at_least=False,
+            )
+        ],
+        versions=[f"psycopg {psycopg.__version__}"],
+    )
 
 
 if __name__ == "__main__":

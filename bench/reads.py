@@ -7,6 +7,7 @@ lifecycles a second with all of them, and with the read model of executions and 
 alone, in turns.
 
 Run: python -m bench.reads [--sizes 100000 1000000] [--passes 200] [--rounds 5] [--seconds 4]
+    [--json FOLDER]
 """
 
 import argparse
@@ -25,7 +26,17 @@ import psycopg
 import uvloop
 
 from bench import append
-from bench.measure import Contender, interleave, machine, report
+from bench.measure import (
+    Contender,
+    Measure,
+    Ratio,
+    Series,
+    interleave,
+    machine,
+    rates_and_ratios,
+    report,
+    write_result,
+)
 from bench.seed import job_id, seed
 from projections.executions import Executions
 from projections.lists import Lists
@@ -107,6 +118,53 @@ def _told(took: dict[tuple[str, int], list[float]], sizes: list[int]) -> None:
         print(f"{name:<50} {p50:>8.2f} {p99:>8.2f} {p99 / newest[1]:>8.2f} x {grown:>8.2f} x")
 
 
+def _write_lists(
+    path: Path | None, took: dict[tuple[str, int], list[float]], sizes: list[int], passes: int
+) -> None:
+    small, large = sizes[0], sizes[-1]
+    names = list(dict.fromkeys(name for name, _ in took))
+    found = {key: _percentiles(values) for key, values in took.items()}
+    slower = {name: found[name, large][1] / found[NEWEST, large][1] for name in names}
+    grown = {name: found[name, large][0] / found[name, small][0] for name in names}
+    slowest, most_grown = max(names, key=slower.__getitem__), max(names, key=grown.__getitem__)
+    shown = dict.fromkeys((NEWEST, slowest, most_grown))
+    write_result(
+        path,
+        name="lists by filter",
+        what=f"{len(names)} questions: every combination of filters, and offsets, {LIMIT} rows "
+        f"each, as the server asks them, without HTTP, on ledgers of "
+        f"{' and '.join(f'{size:,}' for size in sizes)} seeded executions; {passes} passes, each "
+        "asking each question once at each size. Shown are the newest 50 and the questions that "
+        "do worst: the ratio of that one stands for all.",
+        measures=[
+            Measure(f"{name}, at {size:,}", "ms", took[name, size])
+            for name in shown
+            for size in sizes
+        ],
+        ratios=[
+            Ratio(
+                f"worst p99 / p99 of {NEWEST}: {slowest}", [slower[slowest]], goal=3, at_least=False
+            ),
+            Ratio(
+                f"worst p50 at {large:,} / at {small:,}: {most_grown}",
+                [grown[most_grown]],
+                goal=1.3,
+                at_least=False,
+            ),
+        ],
+        series=[
+            Series(
+                f"{which} at {large:,}",
+                [float(n) for n in range(1, len(names) + 1)],
+                sorted(found[name, large][at] for name in names),
+                "questions, from quick to slow",
+                "ms",
+            )
+            for at, which in enumerate(("p50", "p99"))
+        ],
+    )
+
+
 def _percentiles(values: list[float]) -> tuple[float, float]:
     return statistics.median(values), statistics.quantiles(values, n=100, method="inclusive")[98]
 
@@ -132,7 +190,9 @@ def _measure_reads(server: EmbeddedServer, keys: Keys, args: argparse.Namespace)
                 await lists.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        _told(runner.run(run()), sorted(args.sizes))
+        took = runner.run(run())
+    _told(took, sorted(args.sizes))
+    _write_lists(args.json and args.json / "reads.json", took, sorted(args.sizes), args.passes)
 
 
 _WITHOUT: Final = """
@@ -163,6 +223,17 @@ def _measure_appends(
     try:
         rates = interleave(contenders, rounds=args.rounds, seconds=args.seconds)
         report(rates, unit="lifecycles", ours="all")
+        goals = {"executions alone": 0.85}
+        measures, ratios = rates_and_ratios(rates, unit="lifecycles", ours="all", goals=goals)
+        write_result(
+            args.json and args.json / "indexes.json",
+            name="what read models cost",
+            what="The ledger layer with 64 clients: with all read models, counters and indexes, "
+            "and with the executions and their first indexes alone. "
+            f"{args.rounds} rounds of {args.seconds:g} s each, in turns.",
+            measures=measures,
+            ratios=ratios,
+        )
     finally:
         for one in running:
             one.close()
@@ -175,6 +246,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--json", type=Path, help="also write the results into this folder")
     args = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="cronledger-bench-"))
     keys = Keys(new_secret())

@@ -4,7 +4,7 @@ One server's writer and scheduler in process on a PostgreSQL of its own; the clo
 moved to the due time, so that nothing waits for a minute to come round. Lateness is from the moment
 at which the clock says that a job is due to the commit that makes its execution.
 
-Run: python -m bench.schedule [--jobs 10000] [--rounds 3]
+Run: python -m bench.schedule [--jobs 10000] [--rounds 3] [--json FILE]
 """
 
 import argparse
@@ -12,17 +12,18 @@ import asyncio
 import statistics
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 
-from bench.measure import machine
+from bench.measure import Measure, machine, write_result
 from tests.support.postgres import Database, running_postgres
 from tests.support.timekeeping import Clock, TimeServer, Timetable
 
 _AT_ONCE = 500
 
 
-async def _measure(database: Database, jobs: int, rounds: int) -> None:
+async def _measure(database: Database, jobs: int, rounds: int) -> list[Measure]:
     async with TimeServer(database, Clock()) as server:
         table = Timetable(server, database)
         await table.define("single", "30 * * * *")
@@ -38,12 +39,18 @@ async def _measure(database: Database, jobs: int, rounds: int) -> None:
             await asyncio.gather(*(table.define(f"job-{n}", _cron(n)) for n in some))
         planned = await _timed(server)
         print(f"{jobs} jobs looked at first {planned:8.2f} s")
+        rates = []
         for _ in range(rounds):
             server.clock.now = server.clock.now.replace(minute=0) + timedelta(hours=1)
             before = server.scheduler.counters.due
             took = await _timed(server)
             made = server.scheduler.counters.due - before
+            rates.append(made / took)
             print(f"{made} due at once    all {took:8.2f} s   {made / took:8,.0f} /s")
+    return [
+        Measure("one job due, to its execution", "ms", [one * 1e3 for one in alone]),
+        Measure(f"{jobs:,} jobs due at once", "executions/s", rates),
+    ]
 
 
 def _cron(number: int) -> str:
@@ -63,10 +70,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also write the result there")
     args = parser.parse_args()
-    machine([f"psycopg {psycopg.__version__}"])
+    versions = [f"psycopg {psycopg.__version__}"]
+    machine(versions)
     with running_postgres() as postgres:
-        asyncio.run(_measure(postgres.fresh(), args.jobs, args.rounds))
+        measures = asyncio.run(_measure(postgres.fresh(), args.jobs, args.rounds))
+    write_result(
+        args.json,
+        name="lateness of schedules",
+        what="The writer and the scheduler in process, with a clock that is moved to the due time: "
+        "from then to the commit that makes the execution, one job alone 50 times, and "
+        f"{args.jobs:,} jobs that are due in the same second, {args.rounds} times.",
+        measures=measures,
+        versions=versions,
+    )
 
 
 if __name__ == "__main__":

@@ -89,6 +89,20 @@ def _fillings() -> Iterator[str]:
             yield statement[at:]
 
 
+def fill(home: Path, count: int) -> None:
+    """Seed the ledger of a home that no server runs on.
+
+    Raises:
+        RuntimeError: the settings name a database that is not the embedded one.
+    """
+    settings = load(home)
+    with bootstrap.embedded(settings) as server:
+        if server is None:
+            raise RuntimeError("seeding needs an embedded database, not CRONLEDGER_DATABASE_URL")
+        keys = bootstrap.prepare(settings, server).keys
+        seed(server.conninfo(bootstrap.DATABASE), keys, count)
+
+
 def main() -> None:
     """Fill the ledger of a home."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,12 +110,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     args = parser.parse_args()
     began = time.perf_counter()
-    settings = load(args.home)
-    with bootstrap.embedded(settings) as server:
-        if server is None:
-            parser.error("seeding needs an embedded database, not CRONLEDGER_DATABASE_URL")
-        keys = bootstrap.prepare(settings, server).keys
-        seed(server.conninfo(bootstrap.DATABASE), keys, args.count)
+    fill(args.home, args.count)
     print(f"{args.count:,} executions in {time.perf_counter() - began:.0f} s")
 
 

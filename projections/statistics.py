@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from domain import ids
 from domain.execution import Execution
 from domain.streams import State
 from projections import durations, sql

@@ -29,6 +29,15 @@ def test_the_longest_timeout_that_can_be_kept_is_accepted(tmp_path: Path) -> Non
     assert settings.timeout_seconds_max == 2**31 - 1
 
 
+@pytest.mark.parametrize("name", ["postgres_bin", "tls_certificate", "tls_key"])
+def test_a_path_can_come_from_the_environment(name: str, tmp_path: Path) -> None:
+    """Settings that are paths are read from text, as all others."""
+    told = {f"CRONLEDGER_{one}": f"/srv/{one}" for one in ("TLS_CERTIFICATE", "TLS_KEY")}
+    told[f"CRONLEDGER_{name.upper()}"] = "/srv/here"
+
+    assert getattr(load(tmp_path, told), name) == Path("/srv/here")
+
+
 def test_first_starts_that_share_a_home_agree_on_its_key(tmp_path: Path) -> None:
     """Whoever is first wins; all others read what it wrote, and nothing else is left."""
     together, seen = threading.Barrier(8), list[str]()
