@@ -30,7 +30,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
 .PHONY: test
 test: .venv/dev.stamp ## run the tests, without the long campaigns
-	@$(PYTEST) -n 2 -m "not soak" $(ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m "not soak" $(ARGS)
 
 .PHONY: ci
 ci: layout lint types imports test ## check everything that a change must pass, as .ci/run does
