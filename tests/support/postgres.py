@@ -13,11 +13,12 @@ from uuid import UUID
 
 import psycopg
 from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict
 
 from api.bootstrap import DATABASE, SECRET_KEY
 from api.bootstrap import SERVER_PASSWORD as PASSWORD_FILE
 from store import database
-from store.embedded import EmbeddedServer
+from store.embedded import OWNER_ROLE, EmbeddedServer
 from store.keys import Keys
 from tests.support.embedded import open_folder
 
@@ -98,8 +99,21 @@ def _made_home() -> Path:
         (home / name).touch(mode=0o600)
         (home / name).write_text(text)
     with EmbeddedServer(home, durable=False) as server:
+        _make_connecting_cheap(server)
         _migrated(server)
     return home
+
+
+def _make_connecting_cheap(server: EmbeddedServer) -> None:
+    """Let passwords be hashed once instead of 4,096 times: tests connect thousands of times."""
+    owner = sql.Identifier(OWNER_ROLE)
+    password = conninfo_to_dict(server.conninfo())["password"]
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute("SET scram_iterations = 1")
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(owner, sql.Literal(password))
+        )
+        connection.execute(sql.SQL("ALTER ROLE {} SET scram_iterations = 1").format(owner))
 
 
 def copy_home(to: Path) -> None:
