@@ -27,9 +27,12 @@ help: ## explain the targets
 run: .venv/run.stamp .venv/bytecode.stamp ## start the server and a local agent here, until Ctrl-C (CRONLEDGER_HOME, CRONLEDGER_PORT)
 	@exec $(BIN)/cronledger serve --with-agent --sign-in-link $(ARGS)
 
+# Bytecode is kept whatever the caller's environment says: the tests start Python hundreds of times.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
+
 .PHONY: test
 test: .venv/dev.stamp ## run the tests, without the long campaigns
-	@$(BIN)/pytest -n 2 -m "not soak" $(ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m "not soak" $(ARGS)
 
 .PHONY: ci
 ci: layout lint types imports test ## check everything that a change must pass, as .ci/run does
@@ -57,7 +60,7 @@ imports: .venv/dev.stamp ## check who may import whom
 
 .PHONY: soak
 soak: .venv/dev.stamp ## run the long campaigns: many claimers, kill -9 under load
-	@$(BIN)/pytest -m soak --timeout 1800 $(ARGS)
+	@$(PYTEST) -m soak --timeout 1800 $(ARGS)
 
 .PHONY: bench
 bench: .venv/bench.stamp .venv/bytecode.stamp ## measure all and write docs/performance.md (ARGS=--quick, ARGS=--large)

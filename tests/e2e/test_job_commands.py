@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.agents import AgentProcess, cronledger
+from tests.support.agents import AgentProcess, cronledger, cronledger_here
 from tests.support.calls import fresh
 from tests.support.server import ServerProcess
 
 
 def said(quick: ServerProcess, *words: str, code: int = 0) -> str:
     """What a command of jobs prints; its exit code must be the one expected."""
-    done = cronledger(quick, "job", *words)
+    done = cronledger_here(quick, "job", *words)
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" not in done.stderr
     return (done.stdout if code == 0 else done.stderr).decode()

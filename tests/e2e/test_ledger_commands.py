@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support import invariants
+from tests.support.agents import cronledger_here
 from tests.support.calls import Api, eventually, fresh
 from tests.support.embedded import REPOSITORY
 from tests.support.server import ServerProcess, running_server
@@ -81,8 +82,8 @@ def _moves_to_another_home(server: ServerProcess, top: Path) -> None:
     # given
     file, again, key = top / "ledger.zst", top / "again.zst", "secret-key"
     expected = _shown(server.api)
-    exported = _cronledger(server, "export", str(file))
-    assert (exported.returncode, exported.stdout) == (0, ""), exported.stderr
+    exported = cronledger_here(server, "export", str(file))
+    assert (exported.returncode, exported.stdout) == (0, b""), exported.stderr
     assert file.stat().st_mode & 0o777 == 0o600
     plain = subprocess.run(
         [sys.executable, "-m", "cli.main", "export", "-"],
@@ -92,13 +93,13 @@ def _moves_to_another_home(server: ServerProcess, top: Path) -> None:
         env=server.environment(),
     ).stdout
     assert plain.count(b'{"kind":"event"') == 14
-    refused = _cronledger(server, "import", str(file))
-    assert (refused.returncode, "Stop it" in refused.stderr) == (1, True)
+    refused = cronledger_here(server, "import", str(file))
+    assert (refused.returncode, b"Stop it" in refused.stderr) == (1, True)
     # when
     other = ServerProcess(top / "other")
     other.home.mkdir(mode=0o700)
-    wrong = _cronledger(other, "import", str(file))
-    assert (wrong.returncode, "secret-key" in wrong.stderr) == (1, True)
+    wrong = cronledger_here(other, "import", str(file))
+    assert (wrong.returncode, b"secret-key" in wrong.stderr) == (1, True)
     assert list(other.home.iterdir()) == []
     shutil.copy(server.home / key, other.home / key)
     done = _cronledger(other, "import", str(file))
@@ -108,7 +109,7 @@ def _moves_to_another_home(server: ServerProcess, top: Path) -> None:
     try:
         other.start()
         assert _shown(other.api) == expected
-        assert _cronledger(other, "export", str(again)).returncode == 0
+        assert cronledger_here(other, "export", str(again)).returncode == 0
         assert again.read_bytes() == file.read_bytes()
         _record_some(other.api)
         invariants.check(owner_conninfo(other))

@@ -1,6 +1,7 @@
 """Two servers on one external database: what one records, the other shows and tells at once."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,9 +18,11 @@ from tests.support.postgres import Database, Postgres
 from tests.support.server import ServerProcess, running_server
 
 SECRET_KEY = bytes(range(32)).hex()
+# A busy machine is slow; what nobody is told of takes 30 s (tokens), or does not come at all.
+SOON_SECONDS = 10.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pair(postgres: Postgres) -> Iterator[tuple[ServerProcess, ServerProcess, Database]]:
     """Two servers on one external database."""
     database = postgres.fresh()
@@ -84,42 +87,43 @@ def test_work_and_cancels_are_heard_across_servers(
 def test_output_and_events_are_followed_across_servers(
     pair: tuple[ServerProcess, ServerProcess, Database],
 ) -> None:
-    """What one server is told, a reader of the other has within a second; the end too."""
+    """What one server is told, a reader of the other has soon; the end too."""
     first, second, _ = pair
     here, there = first.api, Api(second.url, first.admin_token)
     held = here.start()
     with Live(there, held.id) as live, live_ledger(there, {"execution_id": held.id}) as ledger:
         events, recorded = live.events(), ledger.events()
-        assert [next(recorded).data["position"] for _ in range(2)] == [1, 2]
+        created, started = (next(recorded).data["position"] for _ in range(2))
+        assert started == created + 1
         for number in range(3):
             held.append(b"line\n", 5 * number).ok()
             began = time.monotonic()
             assert next(events).bytes == b"line\n"
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < SOON_SECONDS
         held.complete(outcome="exited", exit_code=0).ok()
         began = time.monotonic()
         assert next(recorded).data["type"] == "execution.completed"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SOON_SECONDS
         assert [event.name for event in events] == ["end"]
         other = Api(first.url, first.admin_token)
-        with live_ledger(other, after=2) as resumed:
-            assert next(resumed.events()).data["position"] == 3
+        with live_ledger(other, after=started) as resumed:
+            assert next(resumed.events()).data["position"] == started + 1
 
 
-def test_a_revocation_reaches_every_server_within_a_second(
+def test_a_revocation_reaches_every_server_soon(
     pair: tuple[ServerProcess, ServerProcess, Database],
 ) -> None:
     """A token that both servers have just seen work is refused by both."""
     first, second, database = pair
-    assert first.admin_token
+    token_id = uuid.uuid4()
     with psycopg.connect(database.owner, autocommit=True) as connection:
-        known = {token.id for token in tokens.everyone(connection)}
-        admin = next(token for token in tokens.everyone(connection) if token.name == "admin")
-        clients = [Api(server.url, first.admin_token) for server in (first, second)]
+        secret = tokens.create(connection, token_id, "a test's", ["read"])
+        clients = [Api(server.url, secret) for server in (first, second)]
         for client in clients:
             client.get().ok()
-        assert tokens.revoke(connection, admin.id)
+        assert tokens.revoke(connection, token_id)
     eventually(
-        lambda: all(client.get().status == 401 for client in clients), "the token's end", 1.0
+        lambda: all(client.get().status == 401 for client in clients),
+        "the token's end",
+        SOON_SECONDS,
     )
-    assert known

@@ -124,7 +124,7 @@ def _under_load(quick: ServerProcess, chance: random.Random, seconds: float) -> 
 
 def test_rebuilds_disturb_nobody(quick: ServerProcess, chance: random.Random) -> None:
     """Under writers, readers and kill -9 no call fails, and verify finds nothing meanwhile."""
-    assert _under_load(quick, chance, seconds=4) >= 1
+    assert _under_load(quick, chance, seconds=2) >= 1
 
 
 @pytest.mark.soak
@@ -156,7 +156,7 @@ def test_a_killed_rebuild_leaves_a_whole_ledger(
     """Killed at some statements, it leaves the old rows or the new ones, and the next one works."""
     conninfo = owner_conninfo(quick)
     quick.api.brought_to("failed")
-    for statement in sorted(chance.sample(range(1, 45), 3)):
+    for statement in sorted(chance.sample(range(1, 45), 2)):
         _die_at(conninfo, statement)
         invariants.check(conninfo)
 

@@ -43,17 +43,21 @@ def postmaster(server: ServerProcess) -> int:
 # ----------------------------------------------------------------------------------- start and stop
 
 
-def test_a_first_start_makes_an_admin_token_and_says_where(own: ServerProcess) -> None:
+def test_a_first_start_makes_an_admin_token_and_says_where() -> None:
     """One line `ready URL`; the token in HOME/admin-token for its owner alone, not in any log."""
-    token = own.home / "admin-token"
-    assert own.url.startswith("http://127.0.0.1:")
-    assert (token.stat().st_mode & 0o777, token.stat().st_uid) == (0o600, os.geteuid())
-    assert str(token) in own.stderr
-    assert own.admin_token.startswith("clk_")
-    assert own.admin_token not in own.stderr
-    assert json.loads((own.home / "server.json").read_text()) == {"url": own.url, "pid": own.pid}
-    for name in ("secret-key", "agent-token", "server-password", "postgres-password"):
-        assert (own.home / name).stat().st_mode & 0o077 == 0
+    with running_server(from_nothing=True) as own:
+        token = own.home / "admin-token"
+        assert own.url.startswith("http://127.0.0.1:")
+        assert (token.stat().st_mode & 0o777, token.stat().st_uid) == (0o600, os.geteuid())
+        assert str(token) in own.stderr
+        assert own.admin_token.startswith("clk_")
+        assert own.admin_token not in own.stderr
+        said = json.loads((own.home / "server.json").read_text())
+        assert said == {"url": own.url, "pid": own.pid}
+        for name in ("secret-key", "agent-token", "server-password", "postgres-password"):
+            assert (own.home / name).stat().st_mode & 0o077 == 0
+        assert own.api.brought_to("success")["status"] == "success"
+        invariants.check(owner_conninfo(own))
 
 
 def test_a_restart_on_the_same_home_keeps_everything(own: ServerProcess) -> None:

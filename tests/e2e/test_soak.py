@@ -101,8 +101,8 @@ def _check(server: ServerProcess) -> None:
 
 
 def test_eight_claimers_never_share_an_execution(chance: random.Random) -> None:
-    """8 claimers on 200 executions: each is claimed once, by an agent that may run it."""
-    _many_claimers(8, 200, chance)
+    """8 claimers on 80 executions: each is claimed once, by an agent that may run it."""
+    _many_claimers(8, 80, chance)
 
 
 @soak

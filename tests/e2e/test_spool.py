@@ -61,7 +61,7 @@ def test_what_exec_ran_without_a_server_is_told_by_the_next_exec(
     job = fresh("exec")
     first, second = (run_without_server(quick, top, job, code) for code in (3, 4))
     deliver_by_another(quick, top, job)
-    listed = [one for one in quick.api.all_pages() if one["job_name"] == job]
+    listed = quick.api.newest_named(job)
     assert [one["id"] for one in listed][1:] == [second, first]
     assert [one["exit_code"] for one in listed] == [0, 4, 3]
     assert [one["output"] for one in listed] == ["", "4\n", "3\n"]
@@ -89,9 +89,7 @@ def test_an_exec_that_was_killed_is_told_as_unseen(quick: ServerProcess, top: Pa
         cwd=REPOSITORY,
         env=quick.environment() | settings,
     ) as running:
-        listed = eventually(
-            lambda: [one for one in quick.api.all_pages() if one["job_name"] == job], "the record"
-        )
+        listed = eventually(lambda: quick.api.newest_named(job), "the record")
         first_line(quick.api, listed[0]["id"])
         running.kill()
     go.touch()

@@ -26,7 +26,7 @@ _FILTERS: Final = (
     Filter(job_id=("elsewhere",)),
 )
 _PAGE: Final = 3
-_SETTINGS: Final = settings(SETTINGS, max_examples=12, stateful_step_count=12)
+_SETTINGS: Final = settings(SETTINGS, max_examples=5, stateful_step_count=12)
 
 
 class _Past(Machine):
@@ -92,3 +92,10 @@ def test_the_past_is_the_fold_of_the_events_up_to_it(postgres: Postgres) -> None
     """Whatever happened, at each position list and get equal the naive fold of the log up to it."""
     _Past.postgres = postgres
     run_state_machine_as_test(_Past, settings=_SETTINGS)
+
+
+@pytest.mark.soak
+def test_the_past_is_the_fold_of_the_events_up_to_it_for_long(postgres: Postgres) -> None:
+    """The same with 300 histories."""
+    _Past.postgres = postgres
+    run_state_machine_as_test(_Past, settings=settings(_SETTINGS, max_examples=300))

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -134,12 +135,24 @@ def seen(answer: Done | BaseException) -> object:
     return answer.changed
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+_SETTINGS: Final = settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(plan=st.lists(ASKED, min_size=1, max_size=14))
+_PLANS: Final = st.lists(ASKED, min_size=1, max_size=14)
+
+
+@_SETTINGS
+@given(plan=_PLANS)
 def test_jobs_are_as_their_model(postgres: Postgres, plan: list[Asked]) -> None:
     """Two servers, each command judged by all that both have recorded; afterwards all holds."""
+    asyncio.run(_live(postgres, plan))
+
+
+@pytest.mark.soak
+@settings(_SETTINGS, max_examples=400)
+@given(plan=_PLANS)
+def test_jobs_are_as_their_model_for_long(postgres: Postgres, plan: list[Asked]) -> None:
+    """The same with 400 plans."""
     asyncio.run(_live(postgres, plan))
 
 

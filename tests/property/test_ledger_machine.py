@@ -239,7 +239,7 @@ def _report(desk: Desk, subject: UUID, fence: UUID | None, asked: Complete) -> W
 
 
 SETTINGS: Final = settings(
-    max_examples=70,
+    max_examples=20,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -253,17 +253,41 @@ def test_the_ledger_is_its_model(postgres: Postgres) -> None:
     run_state_machine_as_test(Machine, settings=SETTINGS)
 
 
+@pytest.mark.soak
+def test_the_ledger_is_its_model_for_long(postgres: Postgres) -> None:
+    """The same in 1,000 lives of a ledger."""
+    Machine.postgres = postgres
+    run_state_machine_as_test(Machine, settings=settings(SETTINGS, max_examples=1000))
+
+
 _OF_ONE_STREAM: Final = st.lists(
     st.one_of(_COMPLETES, _CANCELS, _RETRIES, _GIVE_UPS), min_size=1, max_size=6
 )
 
 
-@settings(SETTINGS, max_examples=25)
-@given(plans=st.lists(_OF_ONE_STREAM, min_size=2, max_size=12))
+_PLANS: Final = st.lists(_OF_ONE_STREAM, min_size=2, max_size=12)
+
+
+@settings(SETTINGS, max_examples=7)
+@given(plans=_PLANS)
 def test_independent_streams_do_not_hear_each_other(
     postgres: Postgres, plans: list[list[Asked]]
 ) -> None:
     """What is asked of many executions at once is answered as if each were alone."""
+    _check_independence(postgres, plans)
+
+
+@pytest.mark.soak
+@settings(SETTINGS, max_examples=400)
+@given(plans=_PLANS)
+def test_independent_streams_do_not_hear_each_other_for_long(
+    postgres: Postgres, plans: list[list[Asked]]
+) -> None:
+    """The same with 400 plans."""
+    _check_independence(postgres, plans)
+
+
+def _check_independence(postgres: Postgres, plans: list[list[Asked]]) -> None:
     at_once, in_turn = [
         asyncio.run(_verdicts(postgres, plans, at_once=at_once)) for at_once in (True, False)
     ]

@@ -22,7 +22,7 @@ from tests.support.postgres import Database, Postgres
 
 pytestmark = pytest.mark.anyio
 _SETTINGS: Final = settings(
-    max_examples=30, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 _STEPS: Final = st.lists(
     st.tuples(
@@ -68,6 +68,16 @@ def test_servers_that_remember_judge_by_the_log(
     postgres: Postgres, steps: list[tuple[int, int, str]], news_max: int, states_max: int
 ) -> None:
     """Two servers in turn: each command is judged by all that both have recorded before."""
+    asyncio.run(_in_turn(postgres, steps, news_max, states_max))
+
+
+@pytest.mark.soak
+@settings(_SETTINGS, max_examples=500)
+@given(steps=_STEPS, news_max=st.sampled_from([1, 1000]), states_max=st.sampled_from([1, 1000]))
+def test_servers_that_remember_judge_by_the_log_for_long(
+    postgres: Postgres, steps: list[tuple[int, int, str]], news_max: int, states_max: int
+) -> None:
+    """The same 500 times."""
     asyncio.run(_in_turn(postgres, steps, news_max, states_max))
 
 

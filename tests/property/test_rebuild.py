@@ -66,8 +66,15 @@ def test_any_history_rebuilt_is_what_it_was(postgres: Postgres) -> None:
     """Whatever was asked, a rebuild gives the rows that were there, and all of it verifies."""
     _Machine.postgres = postgres
     run_state_machine_as_test(
-        _Machine, settings=settings(machines.SETTINGS, max_examples=10, stateful_step_count=10)
+        _Machine, settings=settings(machines.SETTINGS, max_examples=4, stateful_step_count=12)
     )
+
+
+@pytest.mark.soak
+def test_any_history_rebuilt_is_what_it_was_for_long(postgres: Postgres) -> None:
+    """The same with 300 histories."""
+    _Machine.postgres = postgres
+    run_state_machine_as_test(_Machine, settings=settings(machines.SETTINGS, max_examples=300))
 
 
 @pytest.mark.anyio

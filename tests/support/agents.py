@@ -1,6 +1,7 @@
 """Real agents and client commands as processes, and looks at the processes that they start."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from cli.main import main
 from tests.support.calls import SECONDS, Api, eventually, fresh
 from tests.support.embedded import REPOSITORY
 from tests.support.server import ServerProcess
@@ -113,6 +116,22 @@ def cronledger(
         timeout=3 * SECONDS,
         check=False,
     )
+
+
+def cronledger_here(server: ServerProcess, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a client command in this process, which takes a tenth of the time of one of its own."""
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in "oe")
+    with (
+        mock.patch.dict(os.environ, server.environment(), clear=True),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        try:
+            code = main(words)
+        except SystemExit as end:  # argparse's way
+            code = int(end.code or 0)
+    told = [one.detach().getvalue() for one in (stdout, stderr)]
+    return subprocess.CompletedProcess(words, code, *told)
 
 
 def is_alive(pid: int) -> bool:

@@ -189,6 +189,11 @@ class Api:
                 return found
             asked["cursor"] = page["pagination"]["next_cursor"]
 
+    def newest_named(self, job_name: str) -> list[dict[str, Any]]:
+        """Those of a job among the newest: all of a job that is some moments old."""
+        page = self.get("", {"limit": 50}).ok().json()["data"]
+        return [one for one in page if one["job_name"] == job_name]
+
     def until(
         self, execution: str, seen: Callable[[dict[str, Any]], object], seconds: float = SECONDS
     ) -> dict[str, Any]:
