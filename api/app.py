@@ -12,12 +12,14 @@ from uuid import UUID
 
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.middleware import DefineMiddleware
 
 from api import options
 from api.auth import Authenticator
 from api.background import Housekeeper, Listener, Sweeper, repeat
 from api.bootstrap import WITNESS
 from api.delivering import Deliverer
+from api.direct import Direct
 from api.feed import Tail
 from api.follow import Followers
 from api.ledger import Ledger
@@ -178,8 +180,9 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
     return Litestar(
         route_handlers=[*options.handlers(every), *every],
         lifespan=[lifespan],
-        state=State({"ledger": ledger, "shared": Shared(), "changes": Changes(ledger)}),
+        state=State({"shared": Shared(), "changes": Changes(ledger)}),
         openapi_config=None,
+        middleware=[DefineMiddleware(Direct, ledger=ledger)],
         exception_handlers={Exception: rendered.respond_anywhere},
         logging_config=None,
         debug=False,

@@ -149,7 +149,7 @@ def told(view: View) -> tuple[StoredStream, StoredStream]:
 
 def of(request: Request[Any, Any, Any]) -> Ledger:
     """Return the ledger that this request is about."""
-    ledger: Ledger = request.app.state.ledger
+    ledger: Ledger = parameters.ledger_of(request)
     return ledger
 
 

@@ -4,8 +4,9 @@ litestar answers this by itself, but where a path has two handlers its answer na
 """
 
 from collections.abc import Iterable
+from typing import Any
 
-from litestar import route
+from litestar import Request, route
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -24,7 +25,7 @@ def handlers(operations: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
 
 def _answering(path: str, allowed: str) -> HTTPRouteHandler:
     @route(path, http_method=HttpMethod.OPTIONS)
-    async def options() -> ASGIApp:
+    async def options(_request: Request[Any, Any, Any]) -> ASGIApp:
         return answers.empty(headers={"Allow": allowed})
 
     return options

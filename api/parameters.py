@@ -55,6 +55,12 @@ class ListQuery(Struct, frozen=True):
     offset: int
 
 
+def ledger_of(request: Request[Any, Any, Any]) -> Any:
+    """Return the `Ledger` that a request is about, as direct.py says in its scope."""
+    scope: Any = request.scope
+    return scope["ledger"]
+
+
 # ----------------------------------------------------------------------------------------- bodies
 
 
@@ -77,11 +83,13 @@ async def body(request: Request[Any, Any, Any], shape: Callable[..., _T]) -> _T:
 
 async def raw_body(request: Request[Any, Any, Any]) -> bytes:
     """Return the body as it came. Raises litestar's 413 for one that is too large."""
-    highest: int = request.app.state.ledger.settings.body_bytes_max
+    highest: int = ledger_of(request).settings.body_bytes_max
     announced = header(request, "content-length") or ""
+    if announced.isdecimal() and int(announced) > highest:
+        raise RequestEntityTooLarge
     size, parts, more = 0, [], True
     while more:
-        if size > highest or (announced.isdecimal() and int(announced) > highest):
+        if size > highest:
             raise RequestEntityTooLarge
         message: Any = await request.receive()
         if message["type"] == "http.disconnect":
@@ -192,7 +200,7 @@ def idempotency_key(request: Request[Any, Any, Any], name: str) -> str | None:
 def fingerprint(request: Request[Any, Any, Any], decoded: object) -> bytes:
     """Return what tells whether two requests with one key are the same request."""
     said = msgspec.json.encode(decoded, order="deterministic")
-    keys: Keys = request.app.state.ledger.keys
+    keys: Keys = ledger_of(request).keys
     return keys.fingerprint(f"{request.method} {request.scope['path']}\n".encode() + said)
 
 
@@ -214,6 +222,8 @@ def query(
     request: Request[Any, Any, Any], known: Iterable[str], repeatable: Iterable[str] = ()
 ) -> dict[str, list[str]]:
     """Return the query parameters. Raises `Problem` for an unknown or repeated one."""
+    if not request.scope["query_string"]:
+        return {}
     try:
         pairs = parse_qsl(
             request.scope["query_string"].decode("ascii"),
@@ -271,7 +281,7 @@ _LIST_PARAMETERS: Final = (
 def list_query(request: Request[Any, Any, Any]) -> ListQuery:
     """Return what a list request asks for. Raises `Problem` 400."""
     values = query(request, _LIST_PARAMETERS, repeatable=REPEATABLE)
-    return listed(values, request.app.state.ledger.keys)
+    return listed(values, ledger_of(request).keys)
 
 
 def listed(values: Mapping[str, list[str]], keys: Keys) -> ListQuery:

@@ -16,7 +16,7 @@ Req = Request[Any, Any, Any]
 
 
 @get("/health/live")
-async def live() -> ASGIApp:
+async def live(_request: Req) -> ASGIApp:
     """Tell that this process answers."""
     return answers.json(wire.Health("ok", "the server answers"))
 
@@ -43,13 +43,13 @@ async def metrics(request: Req) -> ASGIApp:
 
 
 @get(["/schema", "/schema/openapi.json"])
-async def schema() -> ASGIApp:
+async def schema(_request: Req) -> ASGIApp:
     """Return the OpenAPI description of this API."""
     return answers.json(openapi.document())
 
 
 @get("/docs")
-async def documentation() -> ASGIApp:
+async def documentation(_request: Req) -> ASGIApp:
     """Return the description of this API for people."""
     return Answered(
         docs.page(),

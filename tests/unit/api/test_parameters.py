@@ -8,8 +8,6 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from litestar import Litestar
-from litestar.datastructures import State
 from litestar.testing import RequestFactory
 
 from api import parameters
@@ -25,8 +23,8 @@ KEYS = Keys(bytes(32))
 
 
 def _request(query: str) -> Any:
-    app = Litestar(state=State({"ledger": SimpleNamespace(keys=KEYS)}), openapi_config=None)
-    request: Any = RequestFactory(app).get("/v1/cron-executions")
+    request: Any = RequestFactory().get("/v1/cron-executions")
+    request.scope["ledger"] = SimpleNamespace(keys=KEYS)
     request.scope["query_string"] = query.encode()
     return request
 
