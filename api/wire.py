@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.json import Encoder
 
 from domain.events import HeldReason, Outcome, TriggeredBy
 from domain.execution import Status
 from domain.names import NAME_PATTERN
+
+_encoder: Final = Encoder()
 
 Timestamp: TypeAlias = Annotated[
     str, Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"})
@@ -77,12 +80,11 @@ WrittenSha256: TypeAlias = Annotated[
 
 def timestamp(moment: datetime) -> str:
     """Return `moment`, which is in UTC, as it travels: RFC 3339 with milliseconds and Z."""
-    m = moment
-    # By hand, since isoformat asks the time zone first and an f-string formats each part by itself:
-    # both take half as long again, and every answer holds several times.
-    return "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % (  # noqa: UP031
-        *(m.year, m.month, m.day, m.hour, m.minute, m.second, m.microsecond // 1000),
-    )
+    # msgspec writes it with microseconds, or without a fraction, in a fifth of isoformat's time.
+    said = _encoder.encode(moment)
+    if not moment.microsecond:
+        return said[1:20].decode() + ".000Z"
+    return said[1:24].decode() + "Z"
 
 
 def optional_timestamp(moment: datetime | None) -> str | None:
