@@ -45,8 +45,7 @@ class Authenticator:
     def __init__(self, pool: AsyncConnectionPool[Any], cookie: str) -> None:
         self._pool = pool
         self._cookie = cookie
-        self._cache: dict[_Presented, tuple[Token, float]] = {}
-        self._callers: dict[UUID, Caller] = {}
+        self._cache: dict[_Presented, tuple[Token, Caller, float]] = {}
         self._used: dict[UUID, datetime] = {}
         self._listening = False
         self._generation = 0
@@ -60,7 +59,6 @@ class Authenticator:
         """Drop what is cached: some token changed."""
         self._generation += 1
         self._cache.clear()
-        self._callers.clear()
 
     def take_used(self) -> dict[UUID, datetime]:
         """Return which tokens were used since the last call, and when."""
@@ -80,9 +78,10 @@ class Authenticator:
         return await self._admitted((False, secret), scope)
 
     async def _admitted(self, presented: _Presented, scope: Scope) -> Caller:
-        token, until = self._cache.get(presented, (None, 0.0))
-        if token is None or until < time.monotonic():
-            token = await self._find(presented)
+        kept = self._cache.get(presented)
+        if kept is None or kept[2] < time.monotonic():
+            kept = await self._find(presented)
+        token, caller, _ = kept
         now = datetime.now(UTC)
         if token.revoked_at is not None:
             raise _unauthorized("invalid_token", "This access token was revoked.")
@@ -91,9 +90,6 @@ class Authenticator:
                 "token_expired", "This access token has expired; ask for a new one."
             )
         self._used[token.id] = now
-        caller = self._callers.get(token.id)
-        if caller is None:
-            caller = self._callers[token.id] = _caller(token)
         if not caller.may(scope):
             raise Problem(
                 403,
@@ -112,7 +108,7 @@ class Authenticator:
             pass
         return True
 
-    async def _find(self, presented: _Presented) -> Token:
+    async def _find(self, presented: _Presented) -> tuple[Token, Caller, float]:
         generation = self._generation
         is_session, secret = presented
         async with self._pool.connection() as connection:
@@ -123,10 +119,11 @@ class Authenticator:
         if token is None:
             known = "You are not signed in any more." if is_session else _UNKNOWN
             raise _unauthorized("invalid_token", known)
+        found = token, _caller(token), time.monotonic() + _CACHE_SECONDS
         # What was read before a revocation was heard must not be kept after it.
         if self._listening and generation == self._generation and len(self._cache) < _CACHE_MAX:
-            self._cache[presented] = (token, time.monotonic() + _CACHE_SECONDS)
-        return token
+            self._cache[presented] = found
+        return found
 
 
 def _caller(token: Token) -> Caller:

@@ -1,8 +1,7 @@
 """What agents say: claim, heartbeat, output, outcome."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -52,9 +51,11 @@ async def claim(request: Req) -> ASGIApp:
         wire.now(), caller.actor, ledger.new_id(), agent_id, frozenset(labels), settle=asked.settle
     )
     loop_end = ledger.clock() + (0 if asked.settle else asked.wait_seconds)
-    # Take a place before the first look, so that work that comes in between is not missed.
-    async with _hearing_from(request) as client:
+    client = _Client(request)
+    try:
         return await _claim_when_possible(ledger, client, command, key=key, loop_end=loop_end)
+    finally:
+        client.stop()
 
 
 async def _claim_when_possible(
@@ -65,12 +66,15 @@ async def _claim_when_possible(
     key: IdempotencyKey | None,
     loop_end: float,
 ) -> Answered:
-    def again() -> Work:
-        asked = replace(command, at=wire.now(), command_id=ledger.new_id())
+    def look(asked: ClaimNext) -> Work:
         return Work(asked, key=key, render=_claim_answer)
 
+    def again() -> Work:
+        return look(replace(command, at=wire.now(), command_id=ledger.new_id()))
+
+    # Take a place before the first look, so that work that comes in between is not missed.
     with ledger.waiting.claim(command.agent_id, command.labels) as place:
-        done, was_told = await ledger.appender.submit(again()), True
+        done, was_told = await ledger.appender.submit(look(command)), True
         while done.execution is None and done.replayed is None:
             has_news = await client.unless_gone(place.news(loop_end - ledger.clock(), again))
             if (taken := await place.taken()) is not None:
@@ -117,15 +121,6 @@ class _Client:
         """Listen no more."""
         if self._gone is not None:
             self._gone.cancel()
-
-
-@contextlib.asynccontextmanager
-async def _hearing_from(request: Req) -> AsyncIterator[_Client]:
-    client = _Client(request)
-    try:
-        yield client
-    finally:
-        client.stop()
 
 
 def _claim_answer(state: Execution) -> Answer:
