@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -34,6 +34,8 @@ CHANNEL: Final = "cronledger"
 _PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, changes.FarBehind, OSError)
 _AWAY_SECONDS: Final = 5.0
 _ENDINGS_AT_ONCE: Final = 4
+_REST: Final = 9
+_REST_SECONDS_MAX: Final = 1.0
 _GIVE_UP: Final[dict[str, tuple[Callable[..., Command], FailureReason | None]]] = {
     "lost": (commands.Lose, "agent_lost"),
     "timeout": (commands.TimeOut, None),
@@ -223,6 +225,18 @@ class Housekeeper:
         if head is not None and head.position > self._seen:
             await asyncio.to_thread(witness.remember, self._path, self._ledger.ledger_id, head)
             self._seen = head.position
+
+
+@contextlib.asynccontextmanager
+async def sparing() -> AsyncIterator[None]:
+    """Rest after what is done within, nine times as long, a second at most.
+
+    What may come a moment later leaves the event loop, and the database, to requests: the busier
+    the server, the longer it takes and the more it gathers for the next time.
+    """
+    started = time.monotonic()
+    yield
+    await asyncio.sleep(min(_REST * (time.monotonic() - started), _REST_SECONDS_MAX))
 
 
 async def repeat(name: str, action: Callable[[], Awaitable[object]], seconds: float) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from api import wire
-from api.background import repeat
+from api.background import repeat, sparing
 from api.ledger import Ledger
 from api.retrying import FAILED as FINAL
 from api.waiting import heard
@@ -138,7 +138,8 @@ class Notifier:
     async def follow(self) -> None:
         """Wait for news, then note what the log says by now."""
         await heard(self._news)
-        await self._follower.follow()
+        async with sparing():
+            await self._follower.follow()
 
     async def look_for_missed(self) -> None:
         """Note, once for each due time, which jobs did not run when they were expected."""

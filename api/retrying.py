@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from api import wire
-from api.background import repeat
+from api.background import repeat, sparing
 from api.ledger import Ledger
 from api.waiting import heard
 from domain import commands, ids
@@ -53,7 +53,8 @@ class Retrier:
     async def plan(self) -> None:
         """Wait for news, then plan what the log says by now."""
         await heard(self._news)
-        await self._follower.follow()
+        async with sparing():
+            await self._follower.follow()
 
     async def retry(self) -> None:
         """Carry out what is due, as far as the budget goes."""
