@@ -23,11 +23,11 @@ from tests.support.tokens import owner_conninfo
 
 # Most outages outlast a lease.
 SETTINGS: Final = {
-    "CRONLEDGER_LEASE_SECONDS": "2",
+    "CRONLEDGER_LEASE_SECONDS": "3",
     "CRONLEDGER_HEARTBEAT_SECONDS": "0.5",
     "CRONLEDGER_SWEEP_SECONDS": "0.1",
 }
-OUTAGE_SECONDS: Final = (0.2, 4.0)
+OUTAGE_SECONDS: Final = (0.2, 5.0)
 AGENT: Final = "worker"
 _SECONDS: Final = 60.0
 
