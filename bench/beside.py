@@ -43,12 +43,14 @@ def waits(home: Path, url: str, token: str, events: int, rounds: int) -> list[Me
     print(f"\n{CLIENTS} clients beside rebuilds of {events:,} events", flush=True)
     words = [sys.executable, "-m", "cli.main", "rebuild", "--json"]
     environment = {**os.environ, "CRONLEDGER_HOME": str(home)}
-    subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(words, env=environment, check=True, capture_output=True)
     alone, busy = Measure(ALONE, "ms", []), Measure(BESIDE, "ms", [])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_times(url, token, _after(1.0)))  # to warm up
         for number in range(1, rounds + 1):
-            with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as rebuild:
+            with subprocess.Popen(
+                words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ) as rebuild:
                 during = runner.run(_times(url, token, lambda: rebuild.poll() is not None))
                 said = rebuild.stdout.read() if rebuild.stdout else b""
             if rebuild.returncode:
