@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 
-from agent.client import Client
+from agent.client import Client, Unreachable
 from bench.http import served
 from bench.measure import Measure, Ratio, machine, write_result
 from store import database
@@ -51,7 +51,10 @@ class WaitingAgent:
     def _run(self) -> None:
         while True:
             asked = {"agent_id": "bench", "wait_seconds": 30}
-            answer = self._client.post(f"{_PATH}/claim", asked, answer_seconds=40)
+            try:
+                answer = self._client.post(f"{_PATH}/claim", asked, answer_seconds=40)
+            except Unreachable:  # the server is stopped: it is over
+                return
             if answer.body:
                 self.at = time.perf_counter()
                 self._answered.release()
