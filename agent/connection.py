@@ -357,12 +357,14 @@ def _dialed(address: Address, seconds: float) -> socket.socket:
     # As bytes: for text the tables of foreign letters are imported.
     places = socket.getaddrinfo(address.host.encode("ascii"), address.port, type=socket.SOCK_STREAM)
     for family, kind, protocol, _, place in places:
-        sock = socket.socket(family, kind, protocol)
-        sock.settimeout(seconds)
+        sock = None
         try:
+            sock = socket.socket(family, kind, protocol)  # not every kernel has each family
+            sock.settimeout(seconds)
             sock.connect(place)
         except OSError as error:
-            sock.close()
+            if sock is not None:
+                sock.close()
             problem = error
         else:
             return sock

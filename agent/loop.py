@@ -48,9 +48,10 @@ class Agent:
         # One waiting claim for the whole agent: it is enough to hear of work at once, and a server
         # with hundreds of idle agents has that many fewer polls to hold.
         self._turn = threading.Lock()
-        # Of claims, whatever their ids. A claim whose answer is missing may have been granted: its
-        # lease runs, and only the same claim, sent again, brings it here.
-        self._backoff = Backoff.within_lease(_LEASE_SECONDS_UNTIL_KNOWN)
+        self._backoff = Backoff()  # of claims, whatever their ids
+        # Of those whose answer is missing: one may have been granted, its lease runs, and only the
+        # same claim, sent again, brings it here.
+        self._unsettled_backoff = Backoff.within_lease(_LEASE_SECONDS_UNTIL_KNOWN)
         self._stopping = threading.Event()
         self._claims_over = threading.Event()
         self._lock = threading.Lock()
@@ -163,14 +164,15 @@ class Agent:
                 if error.cut:
                     continue
                 self._note_away(str(error))
-                delay = self._backoff.next_delay()
+                backoff = self._unsettled_backoff if unsettled else self._backoff
+                delay = backoff.next_delay()
             except Problem as problem:
                 failing_since = failing_since or time.monotonic()
-                delay = self._backoff.next_delay(problem.retry_after)
                 if not self._may_be_repeated(problem, failing_since):
-                    self._stopping.wait(delay)
+                    self._stopping.wait(self._backoff.next_delay(problem.retry_after))
                     return None
                 unsettled = True  # a 5xx does not say that nothing was done
+                delay = self._unsettled_backoff.next_delay(problem.retry_after)
             # While stopping, only the unsettled claim is worth the waiting, and that not for long.
             (self._claims_over if self._stopping.is_set() else self._stopping).wait(delay)
         return None
@@ -205,12 +207,13 @@ class Agent:
             answer_seconds=wait_seconds + _POLL_MARGIN_SECONDS,
         )
         self._backoff.reset()
+        self._unsettled_backoff.reset()
         if self._away:
             self._away = False
             self._log("the server answers again")
         if answer.status != _NO_CONTENT:
             assignment = Assignment.from_answer(answer.json(), began)
-            self._backoff = Backoff.within_lease(assignment.lease.seconds)
+            self._unsettled_backoff = Backoff.within_lease(assignment.lease.seconds)
             return assignment
         if time.monotonic() - began < min(wait_seconds, _EARLY_SECONDS):
             # The server stops, or is another that does not poll: not so often then. The others

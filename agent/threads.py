@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from _thread import RLock, allocate_lock, start_new_thread
 
+from agent.bare import suppress
+
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     from _thread import LockType
@@ -82,7 +84,8 @@ class Condition:
             notified.acquire(timeout=max(0.0, longest))
         finally:
             self._lock._acquire_restore(held)  # noqa: SLF001
-            if notified in self._waiting:
+            # Whoever notifies takes it out, which may be a signal handler at any time.
+            with suppress(ValueError):
                 self._waiting.remove(notified)
 
     def wait_for(self, is_so: Callable[[], bool], seconds: float | None = None) -> bool:

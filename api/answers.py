@@ -45,8 +45,8 @@ class Answered(Struct, frozen=True):
     async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Send it, smaller if the client asks for that, and count it."""
         counts[self.status] += 1
-        method, content, more = scope.get("method"), self.content, self.headers
-        if method in READING and compression.is_worth_it(content, self.media_type):
+        content, more = self.content, self.headers
+        if scope.get("method") in READING and compression.is_worth_it(content, self.media_type):
             content, more = await _coded(content, more or {}, scope)
         headers = []
         if self.media_type is not None:
@@ -56,8 +56,7 @@ class Answered(Struct, frozen=True):
         if more:
             for name, value in more.items():
                 headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
-        body = b"" if method == "HEAD" else content
-        await _connection(scope).answer(self.status, headers, body)
+        await _connection(scope).answer(self.status, headers, content)
 
 
 async def _coded(

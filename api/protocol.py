@@ -50,9 +50,11 @@ class Connection:
     ) -> None:
         """Answer at once, as two ASGI messages would: `headers` must tell the body's length.
 
-        Raises `RuntimeError` for a header that would break the answer.
+        Raises `RuntimeError` for a header that would break the answer, and for a second answer.
         """
         cycle = self._cycle
+        if cycle.response_started:
+            raise RuntimeError("This request is answered already.")
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
         if cycle.disconnected:
@@ -68,6 +70,7 @@ class Connection:
         if cycle.scope["method"] != "HEAD":
             parts.append(body)
         cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
         transport: Any = cycle.transport
         transport.send(b"".join(parts))
         cycle.message_event.set()

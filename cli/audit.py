@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the steps."""
     moment = _moment(args.at)
-    if args.lineage and args.id.startswith("job_"):
+    if args.lineage and not args.id.startswith("exec_"):
         raise UsageError("--lineage walks the retries of an execution; a job has none")
     return with_server(lambda client: _audit(client, args, moment))
 

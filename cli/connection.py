@@ -58,9 +58,10 @@ def history_path(any_id: str) -> str:
     """Return the path of the history of an execution, or of a job."""
     from urllib.parse import quote  # noqa: PLC0415 - as above
 
-    if any_id.startswith("job_"):
-        return f"{JOBS}/{quote(any_id, safe='')}/events"
-    return execution_path(any_id, "/events")
+    # Jobs may have ids of their user's choice, executions have not.
+    if any_id.startswith("exec_"):
+        return execution_path(any_id, "/events")
+    return f"{JOBS}/{quote(any_id, safe='')}/events"
 
 
 def print_json(answer: Answer) -> None:

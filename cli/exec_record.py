@@ -176,7 +176,7 @@ class ExecRecord:
         if not is_done:
             with suppress(OSError):  # the server may take what the disk does not
                 self.folder.sync()
-        # At this point a crash of the machine leaves something to tell of.
+            # At this point a crash of the machine leaves something to tell of.
 
     def _tell(self) -> None:
         from agent.client import InvalidUrlError  # noqa: PLC0415 - see above

@@ -71,8 +71,8 @@ COMMANDS = (
     Subcommand("retention", "show how long output is kept", "cli.show_retention"),
     Subcommand("missed", "list jobs that should have run and did not", "cli.list_missed"),
     Subcommand("agents", "list the agents and what they run", "cli.list_agents"),
-    Subcommand("events", "show recorded events: of one execution, or all", "cli.list_events"),
-    Subcommand("audit", "show what happened to an execution, step by step", "cli.audit"),
+    Subcommand("events", "show recorded events: of an execution, a job, or all", "cli.list_events"),
+    Subcommand("audit", "show what happened to an execution or a job", "cli.audit"),
     Subcommand("export", "write the whole ledger into a file", "cli.export_ledger"),
     Subcommand("import", "read an exported ledger into an empty one", "cli.import_ledger"),
 )

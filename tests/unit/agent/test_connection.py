@@ -203,6 +203,17 @@ def test_bytes_after_an_answer_are_not_the_next_one(server: Answering) -> None:
     client.close()
 
 
+def test_a_place_that_this_machine_cannot_reach_is_passed_over(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may stand for places of families that a kernel does not have."""
+    found = socket.getaddrinfo("127.0.0.1", server.listener.getsockname()[1])
+    of_no_kernel = 255
+    places = [(of_no_kernel, *found[0][1:]), *found]
+    monkeypatch.setattr("agent.connection.socket.getaddrinfo", lambda *_, **__: places)
+    assert ask(server, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na") == b"a"
+
+
 def test_a_server_with_an_ipv6_address_is_reached_and_named() -> None:
     """The brackets belong to the URL and to the header, and not to the address."""
     try:

@@ -22,7 +22,9 @@ def _answered(
         default_headers=[(b"date", b"today")],
         flow=SimpleNamespace(write_paused=False),
         message_event=asyncio.Event(),
+        response_started=False,
         response_complete=False,
+        waiting_for_100_continue=True,
         closed=False,
         ended=False,
     )
@@ -49,6 +51,15 @@ def test_the_last_answer_says_so() -> None:
 
     assert b"\r\nconnection: close\r\n\r\n{}" in written
     assert cycle.closed
+
+
+def test_a_request_is_answered_once() -> None:
+    """Another answer would be taken for that of the next request."""
+    _, cycle = _answered()
+
+    assert not cycle.waiting_for_100_continue
+    with pytest.raises(RuntimeError):
+        asyncio.run(Connection(cycle).answer(200, [(b"content-length", b"2")], b"{}"))
 
 
 def test_an_answer_to_head_has_no_body() -> None:

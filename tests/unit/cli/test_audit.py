@@ -86,10 +86,11 @@ def test_each_step_is_shown_with_the_state_after_it(
     assert "retried_as" in retried
 
 
+@pytest.mark.parametrize("job_id", ["job_1", "nightly"])
 def test_a_job_has_an_audit_trail_too(
-    server: FakeServer, capsys: pytest.CaptureFixture[str]
+    server: FakeServer, capsys: pytest.CaptureFixture[str], job_id: str
 ) -> None:
-    """An id of a job is looked up among the jobs; its plan is shown member by member."""
+    """What is no id of an execution is one of a job; its plan is shown member by member."""
     plan = {"cron": "0 5 * * *", "retry": {"max_retries": 2}}
     server.replies["events"] = _answers(
         [
@@ -97,8 +98,8 @@ def test_a_job_has_an_audit_trail_too(
             _event(12, "paused", {"status": "paused", "plan": plan}, type="job.paused"),
         ]
     )
-    assert main(["audit", "job_1"]) == 0
-    assert server.requests[-1].path == "/v1/cron-jobs/job_1/events"
+    assert main(["audit", job_id]) == 0
+    assert server.requests[-1].path == f"/v1/cron-jobs/{job_id}/events"
     _, created, paused = capsys.readouterr().out.splitlines()
     assert "plan.cron=0 5 * * * plan.retry.max_retries=2" in created
     assert paused.split()[4:7] == ["paused", "paused", "-"]
