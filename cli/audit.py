@@ -22,7 +22,7 @@ _CHANGED_COLUMN = 5
 # More attempts than anybody makes by hand.
 _ATTEMPTS_MAX = 1000
 # What a row says already, or what is null from the first event on.
-_NOT_CHANGES = frozenset({"status", "version"})
+_NOT_CHANGES = frozenset({"status", "version", "updated_at"})
 
 Trail = Sequence[Mapping[str, Any]]
 

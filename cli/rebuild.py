@@ -43,12 +43,12 @@ def _rebuild(args: argparse.Namespace, conninfo: str) -> int:
         print(json.dumps(asdict(done) | {"read_models": names}))
         return 0
     print(
-        f"rebuilt from {done.events:,} events: {done.executions:,} executions, up to position "
+        f"rebuilt from {done.events:,} events: {done.streams:,} streams, up to position "
         f"{done.position:,}, in {duration_cell(1000 * done.seconds)}"
     )
     if done.unreadable:
         print(
-            f"{done.unreadable:,} executions have events that this version cannot read, and stand "
+            f"{done.unreadable:,} streams have events that this version cannot read, and stand "
             "as of the last one that it can: `cronledger verify` names them",
             file=sys.stderr,
         )

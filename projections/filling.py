@@ -28,7 +28,7 @@ class Counted(Struct):
     """What went through."""
 
     events: int = 0
-    executions: int = 0
+    streams: int = 0
     unreadable: int = 0
 
 
@@ -74,7 +74,7 @@ def _fill_halves(
     for refold, other in zip(refolds, others, strict=True):
         refold.join(other)
     counted.events += more.events
-    counted.executions += more.executions
+    counted.streams += more.streams
     counted.unreadable += more.unreadable
     return refolds, counted
 
@@ -106,7 +106,7 @@ def _fill_part(
             events = sum(len(stream.events) for stream in batch)
             counted.events += events
             counted.unreadable += sum(one.unreadable is not None for one in folded)
-            counted.executions += sum(one.state is not None for one in folded)
+            counted.streams += sum(one.state is not None for one in folded)
             tell(events)
     return refolds, counted
 

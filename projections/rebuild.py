@@ -52,7 +52,7 @@ class Rebuilt(Struct, frozen=True):
 
     position: int
     events: int
-    executions: int
+    streams: int
     unreadable: int
     seconds: float
     attempts: int
@@ -90,7 +90,7 @@ def rebuild(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> R
     return Rebuilt(
         position=position,
         events=counted.events,
-        executions=counted.executions,
+        streams=counted.streams,
         unreadable=counted.unreadable,
         seconds=time.monotonic() - started,
         attempts=attempts,

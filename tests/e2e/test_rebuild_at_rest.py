@@ -43,7 +43,7 @@ def test_a_server_without_its_read_model_says_what_to_do() -> None:
         assert unsound.returncode == 1, unsound.stderr
         assert {one["kind"] for one in json.loads(unsound.stdout)["findings"]} >= {"read model"}
         assert rebuilt.returncode == 0, rebuilt.stderr
-        assert "rebuilt from 3 events: 1 executions" in rebuilt.stdout
+        assert "rebuilt from 3 events: 1 streams" in rebuilt.stdout
         assert sound.returncode == 0, sound.stdout
         assert "the ledger is sound; 3 events checked" in sound.stdout
         assert server.api.one(made["id"])["status"] == "failed"

@@ -241,7 +241,7 @@ async def test_a_new_version_is_rolled_out_beside_the_old(
         with database.as_owner() as owner:
             owner.execute(_MIGRATION.encode())
         done = await asyncio.to_thread(rebuilt, database, NEW)
-        assert done.executions == 1
+        assert done.streams == 1
         meanwhile = await Desk(old).ended(exit_code=3)
         monkeypatch.setattr("api.app.READ_MODELS", NEW)
         async with running_ledger(database) as new:
