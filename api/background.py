@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
 from api import wire
@@ -25,16 +24,24 @@ from domain.events import Ending, FailureReason
 from store import agents, changes, leases, output, sessions, tokens, witness
 from store.appender import Unavailable
 from store.leases import Overdue
+from store.roundtrip import RoundTrips
 from store.work import Notice, Work
 
 _log = logging.getLogger(__name__)
 
 ACTOR: Final = "server:sweep"
 CHANNEL: Final = "cronledger"
+_LISTENING: Final = {
+    b"listen": f"LISTEN {CHANNEL}",
+    b"listen to tokens": f"LISTEN {tokens.CHANNEL}",
+    b"ask": "SELECT 1",
+}
+# A connection that does not say that it is gone is found out by asking.
+_ASK_SECONDS: Final = 5.0
 _PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, changes.FarBehind, OSError)
 _AWAY_SECONDS: Final = 5.0
 _ENDINGS_AT_ONCE: Final = 4
-_REST: Final = 9
+_REST: Final = 29
 _REST_SECONDS_MAX: Final = 1.0
 _GIVE_UP: Final[dict[str, tuple[Callable[..., Command], FailureReason | None]]] = {
     "lost": (commands.Lose, "agent_lost"),
@@ -153,39 +160,40 @@ class Listener:
     def __init__(self, ledger: Ledger, conninfo: str, sender: str) -> None:
         self._ledger = ledger
         self._conninfo = conninfo
-        self._sender = sender
+        # So begins what this server says itself, and hears in every batch.
+        self._own = b'{"sender":%s,' % msgspec.json.encode(sender)
 
     async def listen(self) -> None:
         """Listen until the connection breaks, then return; the caller begins again."""
-        connection = await AsyncConnection.connect(
-            self._conninfo, autocommit=True, connect_timeout=2
-        )
+        trips = await RoundTrips.connect(self._conninfo, _LISTENING, hear=self._hear)
         try:
-            await connection.execute(f"LISTEN {CHANNEL}")
-            await connection.execute(f"LISTEN {tokens.CHANNEL}")
+            for name in _LISTENING:
+                trips.send(name)
+            await trips.answers()
             self._ledger.authenticator.trust_cache(listening=True)
             self._ledger.configurations.trust_cache(listening=True)
             # What was said before is not heard again: everyone looks once more.
             self._ledger.waiting.wake_everyone()
-            while True:
-                async for notice in connection.notifies(timeout=5):
-                    self._hear(notice.channel, notice.payload)
-                await connection.execute("SELECT 1")
+            while not await trips.ended(_ASK_SECONDS):
+                async with asyncio.timeout(_ASK_SECONDS):
+                    trips.send(b"ask")
+                    await trips.answers()
         finally:
             self._ledger.authenticator.trust_cache(listening=False)
             self._ledger.configurations.trust_cache(listening=False)
             with contextlib.suppress(psycopg.Error, OSError):
-                await connection.close()
+                await trips.close()
 
-    def _hear(self, channel: str, payload: str) -> None:
-        if channel == tokens.CHANNEL:
+    def _hear(self, channel: bytes, payload: bytes) -> None:
+        if channel == tokens.CHANNEL.encode():
             self._ledger.authenticator.forget()
+            return
+        if payload.startswith(self._own):
             return
         with contextlib.suppress(msgspec.MsgspecError):
             notice = msgspec.json.decode(payload, type=Notice)
-            if notice.sender != self._sender:
-                self._ledger.configurations.forget(None if notice.overflow else notice.erased)
-                self._ledger.waiting.hear(notice)
+            self._ledger.configurations.forget(None if notice.overflow else notice.erased)
+            self._ledger.waiting.hear(notice)
 
 
 class Housekeeper:
@@ -229,7 +237,7 @@ class Housekeeper:
 
 @contextlib.asynccontextmanager
 async def sparing() -> AsyncIterator[None]:
-    """Rest after what is done within, nine times as long, a second at most.
+    """Rest after what is done within, 29 times as long, a second at most.
 
     What may come a moment later leaves the event loop, and the database, to requests: the busier
     the server, the longer it takes and the more it gathers for the next time.

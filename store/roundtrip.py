@@ -7,6 +7,7 @@ PostgreSQL waits for the next one. Here statements leave at once, over libpq's p
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
@@ -28,14 +29,21 @@ _DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 class RoundTrips:
-    """A connection that is used for nothing else, with its statements prepared."""
+    """A connection that is used for nothing else, with its statements prepared.
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
+    `hear` is told channel and payload of each notification that comes on it.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection[Any], hear: Callable[[bytes, bytes], None] | None = None
+    ) -> None:
         self._connection = connection
+        self._hear = hear
         self._pg = connection.pgconn
         self._sent = 0
         self._ready: asyncio.Future[None] | None = None
         self._broken = False
+        self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # A descriptor of our own: libpq closes its one as soon as the connection is lost, and by
         # then its number may belong to somebody else's connection.
@@ -46,7 +54,12 @@ class RoundTrips:
 
     @classmethod
     async def connect(
-        cls, conninfo: str, statements: dict[bytes, str], *, planning: str = ""
+        cls,
+        conninfo: str,
+        statements: dict[bytes, str],
+        *,
+        planning: str = "",
+        hear: Callable[[bytes, bytes], None] | None = None,
     ) -> "RoundTrips":
         """Connect and prepare `statements`; `planning` are settings beside ours.
 
@@ -58,7 +71,7 @@ class RoundTrips:
         except BaseException:
             await connection.close()
             raise
-        trips = cls(connection)
+        trips = cls(connection, hear)
         await trips.prepare(statements)
         return trips
 
@@ -75,6 +88,7 @@ class RoundTrips:
     async def close(self) -> None:
         """Disconnect; harmless if repeated."""
         self._broken = True
+        self._ended.set()
         descriptor, self._socket = self._socket, -1
         if descriptor >= 0:
             self._loop.remove_reader(descriptor)
@@ -85,6 +99,13 @@ class RoundTrips:
     def closed(self) -> bool:
         """Whether the connection is known to be gone."""
         return self._broken or self._connection.closed
+
+    async def ended(self, seconds: float) -> bool:
+        """Wait so long for the end of the connection; tell whether it came."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        return self.closed
 
     async def prepare(self, statements: dict[bytes, str]) -> None:
         """Prepare statements by name; parameters are $1, $2, … and travel as text."""
@@ -141,6 +162,7 @@ class RoundTrips:
                 results.append(result)
             elif failed is None:
                 failed = errors.error_from_result(result)
+        self._tell()
         if failed is not None:
             raise failed
         if len(results) != expected:
@@ -152,12 +174,20 @@ class RoundTrips:
         if ready is not None and not ready.done():
             ready.set_result(None)
             return
-        # Nobody waits: a notice, or the end of the connection.
+        # Nobody waits: a notification, or the end of the connection.
         try:
             self._pg.consume_input()
         except psycopg.Error:
             self._broken = True
+            self._ended.set()
             self._loop.remove_reader(self._socket)
+        else:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._hear is not None:
+            while notification := self._pg.notifies():
+                self._hear(notification.relname, notification.extra)
 
     async def _writable(self) -> None:
         writable: asyncio.Future[None] = self._loop.create_future()
