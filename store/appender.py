@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from store import changes, reading, sql, writing
 from store.batch import Bench, Verdict
 from store.chain import Head
 from store.changes import Projection
-from store.reading import BatchRead
+from store.reading import Asked, BatchRead
 from store.roundtrip import RoundTrips
 from store.states import States
 from store.work import Done, Lapses, Notice, Work
@@ -97,6 +97,7 @@ class Appender:
         self._queue: deque[Queued] = deque()
         self._filled = asyncio.Event()
         self._trips: RoundTrips | None = None
+        self._asked: Asked | None = None
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
         self._is_behind = False
@@ -150,28 +151,41 @@ class Appender:
         self._filled.set()
 
     async def _run(self) -> None:
+        taken: list[Queued] = []
         while True:
-            await self._filled.wait()
-            if not self._queue and not self._is_behind:
-                if self._closing:
-                    return
-                self._filled.clear()
-                continue
-            self._is_behind = False
-            # One turn of the event loop: requests that have arrived meanwhile join this batch.
-            await asyncio.sleep(0)
-            size = min(len(self._queue), self._batch_max)
-            taken = [self._queue.popleft() for _ in range(size)]
-            # After them, the claims that wait for what they create.
-            taken += self._joining([work for work, _ in taken])
-            verdicts = await self._verdicts([work for work, _ in taken])
-            for (_, future), verdict in zip(taken, verdicts, strict=True):
-                if future.done():
+            if not taken:
+                await self._filled.wait()
+                if not self._queue and not self._is_behind:
+                    if self._closing:
+                        return
+                    self._filled.clear()
                     continue
-                if isinstance(verdict, Exception):
-                    future.set_exception(verdict)
-                else:
-                    future.set_result(verdict)
+                self._is_behind = False
+            # One turn of the event loop: answers of the last batch leave, and if none is begun,
+            # requests that have arrived meanwhile join this one.
+            await asyncio.sleep(0)
+            taken = taken or self._take()
+            verdicts = await self._verdicts([work for work, _ in taken])
+            told, taken = taken, self._begin()
+            _tell(told, verdicts)
+
+    def _take(self) -> list[Queued]:
+        size = min(len(self._queue), self._batch_max)
+        taken = [self._queue.popleft() for _ in range(size)]
+        # After them, the claims that wait for what they create.
+        return taken + list(self._joining([work for work, _ in taken]))
+
+    def _begin(self) -> list[Queued]:
+        """Let the database read for the next batch, if one has gathered, while we answer this one.
+
+        Return that batch. What goes wrong here is found again when the answers are waited for.
+        """
+        if not self._queue or self._trips is None or self._trips.closed:
+            return []
+        taken = self._take()
+        with contextlib.suppress(psycopg.Error):
+            self._asked = reading.ask(self._trips, [work for work, _ in taken], self._states)
+        return taken
 
     async def _verdicts(self, works: list[Work]) -> Sequence[Verdict]:
         try:
@@ -201,9 +215,11 @@ class Appender:
 
     async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
         trips = await self._connected()
+        asked, self._asked = self._asked, None
         try:
             async with asyncio.timeout(_TRIP_SECONDS):
-                read = await reading.read(trips, works, self._states, self.head)
+                asked = asked or reading.ask(trips, works, self._states)
+                read = await reading.read(trips, asked, self._states, self.head)
         except reading.OtherHistory:
             _log.critical(
                 "the database does not hold what this server saw in it up to position %d: it was"
@@ -317,10 +333,22 @@ class Appender:
 
     async def _disconnect(self) -> None:
         self._states.forget()
+        self._asked = None
         trips, self._trips = self._trips, None
         if trips is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await trips.close()
+
+
+def _tell(taken: Iterable[Queued], verdicts: Iterable[Verdict]) -> None:
+    """Tell each what became of it, unless it has gone."""
+    for (_, future), verdict in zip(taken, verdicts, strict=True):
+        if future.done():
+            continue
+        if isinstance(verdict, Exception):
+            future.set_exception(verdict)
+        else:
+            future.set_result(verdict)
 
 
 def _refused(error: Exception) -> Unavailable:

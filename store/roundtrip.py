@@ -9,6 +9,7 @@ PostgreSQL waits for the next one. Here statements leave at once, over libpq's p
 import asyncio
 import contextlib
 import os
+import select
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,8 @@ from psycopg.adapt import Transformer
 _T = TypeVar("_T")
 
 _LOOK_SECONDS: Final = 0.5
+_SOON_MS: Final = 1
+_VAIN: Final = 64
 # What is sent here is a handful of index lookups: planned once, and never, for want of statistics,
 # as a scan of all history.
 _PLANNING: Final = (
@@ -41,6 +44,7 @@ class RoundTrips:
         self._hear = hear
         self._pg = connection.pgconn
         self._sent = 0
+        self._has_ended = False
         self._ready: asyncio.Future[None] | None = None
         self._broken = False
         self._ended = asyncio.Event()
@@ -48,6 +52,9 @@ class RoundTrips:
         # A descriptor of our own: libpq closes its one as soon as the connection is lost, and by
         # then its number may belong to somebody else's connection.
         self._socket = os.dup(self._pg.socket)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self._hurried_in_vain = 0
         # Registered once: to come and go with every answer would cost two system calls each.
         self._loop.add_reader(self._socket, self._readable)
         self._look_again()
@@ -131,26 +138,32 @@ class RoundTrips:
         # What does not fit into the socket's buffer leaves with the next flush.
         self._pg.flush()
 
-    async def answers(self) -> list[pq.abc.PGresult]:
+    def end(self) -> None:
+        """Let what was sent leave, as one; `answers` then waits for it."""
+        self._pg.pipeline_sync()
+        self._pg.flush()
+        self._has_ended = True
+
+    async def answers(self, *, soon: bool = False) -> list[pq.abc.PGresult]:
         """Return the results of what was sent, once all of them have come.
+
+        `soon` says that they are there in a moment, and that nothing else is worth doing before:
+        the event loop waits with us, a millisecond at most.
 
         Raises psycopg's error of the first statement that failed; those after it were not
         executed. Raises `OperationalError` if the connection was lost, which leaves the outcome
         unknown.
         """
         expected, self._sent = self._sent, 0
-        self._pg.pipeline_sync()
+        if not self._has_ended:
+            self._pg.pipeline_sync()
+        self._has_ended = False
         while self._pg.flush():
             await self._writable()
         results: list[pq.abc.PGresult] = []
         failed: psycopg.Error | None = None
         while True:
-            while self._pg.is_busy():
-                if self._broken:
-                    raise psycopg.OperationalError("the connection to the database was lost")
-                self._ready = self._loop.create_future()
-                await self._ready
-                self._pg.consume_input()
+            await self._until_there(soon=soon)
             result = self._pg.get_result()
             if result is None:  # the end of one statement's results, or of the connection
                 if self._pg.status == pq.ConnStatus.BAD:
@@ -168,6 +181,30 @@ class RoundTrips:
         if len(results) != expected:
             raise psycopg.OperationalError("the database did not answer every statement")
         return results
+
+    async def _until_there(self, *, soon: bool) -> None:
+        """Read until the next result is there."""
+        while self._pg.is_busy():
+            if self._broken:
+                raise psycopg.OperationalError("the connection to the database was lost")
+            if not (soon and self._is_there()):
+                self._ready = self._loop.create_future()
+                await self._ready
+            self._pg.consume_input()
+
+    def _is_there(self) -> bool:
+        """Wait in place for a moment; tell whether an answer came.
+
+        After one that took longer (a lock that another holds, a database that is far away) the
+        next answers are not waited for like that.
+        """
+        if self._hurried_in_vain:
+            self._hurried_in_vain -= 1
+            return False
+        came = bool(self._poll.poll(_SOON_MS))
+        if not came:
+            self._hurried_in_vain = _VAIN
+        return came
 
     def _readable(self) -> None:
         ready, self._ready = self._ready, None

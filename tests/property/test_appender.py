@@ -199,13 +199,13 @@ class _Cut:
                     return  # the COMMIT never leaves
             send(trips, name, *rest, **options)
 
-        async def cut_answers(trips: RoundTrips) -> list[Any]:
+        async def cut_answers(trips: RoundTrips, **options: Any) -> list[Any]:
             if committing and committing[0] is trips and not self.cuts:
                 self.cuts += 1
-                await answers(trips)
+                await answers(trips, **options)
                 await trips.close()
                 raise psycopg.OperationalError("the connection was cut")
-            return await answers(trips)
+            return await answers(trips, **options)
 
         monkeypatch.setattr(RoundTrips, "send", watched_send)
         monkeypatch.setattr(RoundTrips, "answers", cut_answers)
@@ -273,7 +273,7 @@ async def test_a_backend_that_dies_at_any_step(
     seen = 0
     answers = RoundTrips.answers
 
-    async def deadly(connection: RoundTrips) -> list[Any]:
+    async def deadly(connection: RoundTrips, **options: Any) -> list[Any]:
         nonlocal seen
         seen += 1
         if seen == trips:
@@ -281,7 +281,7 @@ async def test_a_backend_that_dies_at_any_step(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s",
                 [connection._connection.info.backend_pid],
             )
-        return await answers(connection)
+        return await answers(connection, **options)
 
     monkeypatch.setattr(RoundTrips, "answers", deadly)
     states: list[Execution] = []
@@ -295,6 +295,44 @@ async def test_a_backend_that_dies_at_any_step(
 
     assert seen >= trips
     assert await _count(owner) == len(states)
+    invariants.check(database.owner)
+
+
+@pytest.mark.parametrize("trips", range(1, 9))
+async def test_a_batch_begun_behind_another_is_all_or_nothing_too(
+    desk: Desk,
+    owner: AsyncConnection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    database: Database,
+    trips: int,
+) -> None:
+    """Whichever of several batches in a row the backend dies in, each command knows its fate."""
+    seen = 0
+    answers = RoundTrips.answers
+    asked: list[asyncio.Task[Done]] = []
+
+    async def deadly(connection: RoundTrips, **options: Any) -> list[Any]:
+        nonlocal seen
+        seen += 1
+        if seen <= 2 * trips:
+            # It comes while a batch is under way: the next one begins behind that.
+            asked.append(asyncio.create_task(desk.do(desk.create())))
+        if seen == trips:
+            await owner.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s",
+                [connection._connection.info.backend_pid],
+            )
+        return await answers(connection, **options)
+
+    monkeypatch.setattr(RoundTrips, "answers", deadly)
+    done: list[Done | BaseException] = []
+    async with asyncio.timeout(_SECONDS):
+        while seen <= 2 * trips:
+            done += await asyncio.gather(desk.do(desk.create()), return_exceptions=True)
+        done += await asyncio.gather(*asked, return_exceptions=True)
+
+    assert all(isinstance(one, Done) or type(one) is Unavailable for one in done)
+    assert await _count(owner) == sum(isinstance(one, Done) for one in done)
     invariants.check(database.owner)
 
 
