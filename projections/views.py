@@ -13,7 +13,6 @@ from projections import queries, sql
 from projections.queries import View
 from store.roundtrip import RoundTrips, array
 
-_TRIP_SECONDS: Final = 30.0
 SEVERAL: Final = queries.listing(sql.named("choose_several"))
 
 
@@ -74,14 +73,13 @@ class Views:
 
     async def _asked(self, asked: list[UUID]) -> dict[UUID, View]:
         try:
-            async with asyncio.timeout(_TRIP_SECONDS):
-                if self._trips is None or self._trips.closed:
-                    await self.close()
-                    self._trips = await RoundTrips.connect(self._conninfo, {b"several": SEVERAL})
-                for first in range(0, len(asked), queries.SEVERAL_MAX):
-                    some = asked[first : first + queries.SEVERAL_MAX]
-                    self._trips.send(b"several", (array(some),), result_format=pq.Format.BINARY)
-                answers = await self._trips.answers()
+            if self._trips is None or self._trips.closed:
+                await self.close()
+                self._trips = await RoundTrips.connect(self._conninfo, {b"several": SEVERAL})
+            for first in range(0, len(asked), queries.SEVERAL_MAX):
+                some = asked[first : first + queries.SEVERAL_MAX]
+                self._trips.send(b"several", (array(some),), result_format=pq.Format.BINARY)
+            answers = await self._trips.answers()
         except (OSError, TimeoutError) as error:
             await self.close()
             raise psycopg.OperationalError(str(error)) from error

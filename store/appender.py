@@ -41,7 +41,6 @@ _STATEMENTS: Final = {
     b"rollback": "ROLLBACK",
     b"settle": sql.named("settle_commit"),
 }
-_TRIP_SECONDS: Final = 30.0
 Queued: TypeAlias = tuple[Work, asyncio.Future[Done]]
 _PART: Final = 16
 _SETTLE_SECONDS: Final = 10.0
@@ -217,9 +216,8 @@ class Appender:
         trips = await self._connected()
         asked, self._asked = self._asked, None
         try:
-            async with asyncio.timeout(_TRIP_SECONDS):
-                asked = asked or reading.ask(trips, works, self._states)
-                read = await reading.read(trips, asked, self._states, self.head)
+            asked = asked or reading.ask(trips, works, self._states)
+            read = await reading.read(trips, asked, self._states, self.head)
         except reading.OtherHistory:
             _log.critical(
                 "the database does not hold what this server saw in it up to position %d: it was"
@@ -241,9 +239,8 @@ class Appender:
         if written or bench.rooms.write:
             await self._finish(trips, bench, read)
         else:
-            async with asyncio.timeout(_TRIP_SECONDS):
-                trips.send(b"rollback")
-                await trips.answers()
+            trips.send(b"rollback")
+            await trips.answers()
         self.head = bench.head
         self._states.keep(bench.states)
         self.counters.batches += bool(works)
@@ -256,10 +253,9 @@ class Appender:
         if read.positions is None or read.head is None:
             return False
         try:
-            async with asyncio.timeout(_TRIP_SECONDS):
-                return await changes.catch_up(
-                    trips, self._projections, read.positions, read.head.position
-                )
+            return await changes.catch_up(
+                trips, self._projections, read.positions, read.head.position
+            )
         except changes.FarBehind as error:
             _log.critical("nothing can be recorded: %s", error)
             raise Unavailable from None
@@ -270,9 +266,11 @@ class Appender:
             trips.send(b"schedule", bench.rooms.write.parameters())
         for name, projection in self._projections.items():
             if (parameters := projection.parameters(changed)) is not None:
-                # The database writes this while we gather what the next one needs.
                 trips.send(name, parameters)
-                trips.push()
+                if len(changed) > _PART:
+                    # The database writes this while we gather what the next one needs. For a few
+                    # rows that is not worth a system call, which wakes it.
+                    trips.push()
         trips.send(b"move", changes.moved(self._projections.values(), bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
@@ -280,9 +278,8 @@ class Appender:
             notice = msgspec.json.encode(short)
         trips.send(b"notify", (notice,))
         try:
-            async with asyncio.timeout(_TRIP_SECONDS):
-                trips.send(b"commit")
-                await trips.answers()
+            trips.send(b"commit")
+            await trips.answers()
         except (psycopg.OperationalError, OSError, TimeoutError) as error:
             await self._settle(bench, error)
         # At this point the events, the read model and the answers are durable.

@@ -20,6 +20,7 @@ from psycopg.adapt import Transformer
 _T = TypeVar("_T")
 
 _LOOK_SECONDS: Final = 0.5
+_TRIP_SECONDS: Final = 30.0
 _SOON_MS: Final = 1
 _VAIN: Final = 64
 # What is sent here is a handful of index lookups: planned once, and never, for want of statistics,
@@ -45,7 +46,9 @@ class RoundTrips:
         self._pg = connection.pgconn
         self._sent = 0
         self._has_ended = False
+        self._since = 0.0
         self._ready: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
         self._broken = False
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -72,12 +75,13 @@ class RoundTrips:
 
         Raises psycopg's errors, and OSError.
         """
-        connection = await AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=2)
-        try:
-            await connection.execute(f"{_PLANNING};{planning}".encode())
-        except BaseException:
-            await connection.close()
-            raise
+        async with asyncio.timeout(_TRIP_SECONDS):
+            connection = await AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=2)
+            try:
+                await connection.execute(f"{_PLANNING};{planning}".encode())
+            except BaseException:
+                await connection.close()
+                raise
         trips = cls(connection, hear)
         await trips.prepare(statements)
         return trips
@@ -87,8 +91,13 @@ class RoundTrips:
 
         libuv ends a watch when the socket reports an error, as it does when the peer dies with our
         request unread: its last words would be read, and its end never be heard.
+        And here it is noticed that an answer does not come: a timer for each would cost more.
         """
         if not self._broken:
+            if self._loop.time() - self._since > _TRIP_SECONDS:
+                for waiting in (self._ready, self._room):
+                    if waiting is not None and not waiting.done():
+                        waiting.set_exception(TimeoutError("the database does not answer"))
             self._readable()
             self._loop.call_later(_LOOK_SECONDS, self._look_again)
 
@@ -151,9 +160,10 @@ class RoundTrips:
         the event loop waits with us, a millisecond at most.
 
         Raises psycopg's error of the first statement that failed; those after it were not
-        executed. Raises `OperationalError` if the connection was lost, which leaves the outcome
-        unknown.
+        executed. Raises `OperationalError` if the connection was lost, and `TimeoutError` after
+        half a minute, which leave the outcome unknown: then close.
         """
+        self._since = self._loop.time()
         expected, self._sent = self._sent, 0
         if not self._has_ended:
             self._pg.pipeline_sync()
@@ -227,10 +237,10 @@ class RoundTrips:
                 self._hear(notification.relname, notification.extra)
 
     async def _writable(self) -> None:
-        writable: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(self._socket, _wake, writable)
+        self._room = self._loop.create_future()
+        self._loop.add_writer(self._socket, _wake, self._room)
         try:
-            await writable
+            await self._room
         finally:
             self._loop.remove_writer(self._socket)
 
