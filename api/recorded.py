@@ -2,8 +2,8 @@
 
 import base64
 import contextlib
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,14 +12,16 @@ from msgspec import Struct
 from api import wire
 from api.wire_audit import AuditEvent, ExecutionState, LedgerEvent
 from api.wire_jobs import JobEvent, JobState
-from domain import ids, job
+from domain import execution, ids, job
 from domain.events import Event, Happened
-from domain.execution import Execution, evolve
+from domain.execution import Execution
 from domain.job import CronJob
 from projections import executions
 from projections.feed import FeedEntry
 from projections.queries import AuditEntry
 from store import mapper
+
+_S = TypeVar("_S")
 
 _OF_EXECUTIONS: Final = "execution."
 # Fields of events that name executions: the database holds UUIDs, people see ids.
@@ -27,33 +29,33 @@ _EXECUTION_IDS: Final = frozenset({"root_id", "retry_of", "retried_as"})
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-class Replayed(Struct, frozen=True):
-    """One event of an execution, or why it cannot be read, and the state after it."""
+class Replayed(Struct, Generic[_S], frozen=True):
+    """One event of a stream, or why it cannot be read, and the state after it."""
 
     entry: AuditEntry
     event: Event | None
     unreadable: str | None
-    state: Execution | None
+    state: _S | None
 
 
-def replay(execution_id: UUID, entries: Iterable[AuditEntry]) -> Iterator[Replayed]:
-    """Return the events of one execution, in order, each with the state after it.
+def replay(
+    stream: UUID, entries: Iterable[AuditEntry], evolve: Callable[[_S | None, Happened], _S | None]
+) -> Iterator[Replayed[_S]]:
+    """Return the events of one stream, in order, each with the state that `evolve` makes of it.
 
     One that cannot be read is marked, and leaves the state as it was.
     """
-    state: Execution | None = None
+    state: _S | None = None
     for entry in entries:
         event, unreadable = _decoded(entry)
         if event is not None:
-            happened = Happened(
-                execution_id, entry.version, entry.occurred_at, entry.command_id, event
-            )
+            happened = Happened(stream, entry.version, entry.occurred_at, entry.command_id, event)
             state = evolve(state, happened)
         yield Replayed(entry, event, unreadable, state)
 
 
 def audit_trail(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[AuditEvent]:
-    """Return the same for programs."""
+    """Return the events of one execution, in order, each with the state after it."""
     return [
         AuditEvent(
             **_common(one.entry),
@@ -62,28 +64,21 @@ def audit_trail(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[Audit
             unreadable=one.unreadable,
             state=None if one.state is None else _state(one.state),
         )
-        for one in replay(execution_id, entries)
+        for one in replay(execution_id, entries, execution.evolve)
     ]
 
 
 def job_trail(stream: UUID, entries: Iterable[AuditEntry]) -> list[JobEvent]:
     """Return the events of one job, in order, each with the state after it."""
-    trail: list[JobEvent] = []
-    state: CronJob | None = None
-    for entry in entries:
-        event, unreadable = _decoded(entry)
-        if event is not None:
-            happened = Happened(stream, entry.version, entry.occurred_at, entry.command_id, event)
-            state = job.evolve(state, happened)
-        trail.append(
-            JobEvent(
-                **_common(entry),
-                data=_data(entry.payload),
-                unreadable=unreadable,
-                state=None if state is None else _job_state(state),
-            )
+    return [
+        JobEvent(
+            **_common(one.entry),
+            data=_data(one.entry.payload),
+            unreadable=one.unreadable,
+            state=None if one.state is None else _job_state(one.state),
         )
-    return trail
+        for one in replay(stream, entries, job.evolve)
+    ]
 
 
 def ledger_event(entry: FeedEntry) -> LedgerEvent:

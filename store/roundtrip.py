@@ -44,6 +44,7 @@ class RoundTrips:
         self._connection = connection
         self._hear = hear
         self._pg = connection.pgconn
+        self._loading = Transformer(connection)
         self._sent = 0
         self._has_ended = False
         self._since = 0.0
@@ -246,9 +247,8 @@ class RoundTrips:
 
     def rows(self, result: pq.abc.PGresult, make: Callable[..., _T]) -> list[_T]:
         """Return what `make` makes of each row of a result in binary format."""
-        loading = Transformer(self._connection)
-        loading.set_pgresult(result, format=pq.Format.BINARY)
-        return loading.load_rows(0, result.ntuples, lambda columns: make(*columns))
+        self._loading.set_pgresult(result, format=pq.Format.BINARY)
+        return self._loading.load_rows(0, result.ntuples, lambda columns: make(*columns))
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

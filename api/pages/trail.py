@@ -10,8 +10,9 @@ from msgspec import Struct
 from api import recorded
 from api.pages import words
 from api.recorded import Replayed
-from domain import events, ids
+from domain import events, execution, ids
 from domain.events import Ending, Event
+from domain.execution import Execution
 from projections.queries import AuditEntry
 
 _ACTORS: Final = {"operator": "a person or program", "agent": "the agent", "server": "the server"}
@@ -34,10 +35,10 @@ class Step(Struct, frozen=True):
 
 def steps(execution_id: UUID, entries: Iterable[AuditEntry]) -> list[Step]:
     """Return the events in order, with the same states as the audit trail for programs has."""
-    return [_step(one) for one in recorded.replay(execution_id, entries)]
+    return [_step(one) for one in recorded.replay(execution_id, entries, execution.evolve)]
 
 
-def _step(one: Replayed) -> Step:
+def _step(one: Replayed[Execution]) -> Step:
     entry = one.entry
     text, link = f"This event cannot be read: {one.unreadable}", ""
     if one.event is not None:
