@@ -165,7 +165,7 @@ class Appender:
             await asyncio.sleep(0)
             taken = taken or self._take()
             verdicts = await self._verdicts([work for work, _ in taken])
-            told, taken = taken, self._begin()
+            told, taken = taken, await self._begin()
             _tell(told, verdicts)
 
     def _take(self) -> list[Queued]:
@@ -174,16 +174,18 @@ class Appender:
         # After them, the claims that wait for what they create.
         return taken + list(self._joining([work for work, _ in taken]))
 
-    def _begin(self) -> list[Queued]:
+    async def _begin(self) -> list[Queued]:
         """Let the database read for the next batch, if one has gathered, while we answer this one.
 
-        Return that batch. What goes wrong here is found again when the answers are waited for.
+        Return that batch.
         """
         if not self._queue or self._trips is None or self._trips.closed:
             return []
         taken = self._take()
-        with contextlib.suppress(psycopg.Error):
+        try:
             self._asked = reading.ask(self._trips, [work for work, _ in taken], self._states)
+        except Exception:  # noqa: BLE001 - it is asked again where these works hear what is wrong
+            await self._disconnect()
         return taken
 
     async def _verdicts(self, works: list[Work]) -> Sequence[Verdict]:
