@@ -15,6 +15,7 @@ from api.ledger import Ledger
 from domain import errors
 from domain.execution import Execution
 from store import appender as appender_module
+from store import reading
 from store.appender import APPEND_LOCK, OutcomeUnknown, Unavailable
 from store.roundtrip import RoundTrips
 from store.work import Done
@@ -334,6 +335,38 @@ async def test_a_batch_begun_behind_another_is_all_or_nothing_too(
     assert all(isinstance(one, Done) or type(one) is Unavailable for one in done)
     assert await _count(owner) == sum(isinstance(one, Done) for one in done)
     invariants.check(database.owner)
+
+
+async def test_a_batch_that_cannot_be_begun_early_is_begun_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault while the next batch is asked for, behind a commit, costs neither of the two."""
+    await desk.do(desk.create())
+    ask, answers = reading.ask, RoundTrips.answers
+    asked: list[asyncio.Task[Done]] = []
+    faults = 0
+
+    async def answering(connection: RoundTrips, **options: Any) -> list[Any]:
+        if not asked:
+            # It comes while the first batch is under way.
+            asked.append(asyncio.create_task(desk.do(desk.create())))
+        return await answers(connection, **options)
+
+    def faulty(*arguments: Any) -> reading.Asked:
+        nonlocal faults
+        begun = ask(*arguments)
+        if asked and not faults:
+            faults += 1
+            raise RuntimeError("half of it has left")
+        return begun
+
+    monkeypatch.setattr(RoundTrips, "answers", answering)
+    monkeypatch.setattr(reading, "ask", faulty)
+
+    first = await desk.do(desk.create())
+
+    assert (_state(first).status, _state(await asked[0]).status) == ("pending", "pending")
+    assert faults == 1
 
 
 async def test_two_servers_share_one_order(database: Database) -> None:
