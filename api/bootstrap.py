@@ -29,6 +29,17 @@ AGENT_TOKEN: Final = "agent-token"  # noqa: S105 - the name of a file
 WITNESS: Final = "head"
 
 
+class NoLedger(Exception):
+    """There is no ledger in this home, and the command is not one that makes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        home, where = settings.home, "name the server's home by --home or CRONLEDGER_HOME"
+        if settings.database_url is None:
+            super().__init__(f"there is no ledger in {home}: {where}")
+        else:
+            super().__init__(f"no secret key is in {home}: {where}, or set CRONLEDGER_SECRET_KEY")
+
+
 class Prepared(Struct, frozen=True):
     """A database that is ready to serve: how the server connects, and to which ledger.
 
@@ -76,7 +87,12 @@ def prepare(settings: Settings, server: EmbeddedServer | None) -> Prepared:
 
 @contextlib.contextmanager
 def administration(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
-    """Connect to the ledger's database beside a running server, or start it for the moment."""
+    """Connect to the ledger's database beside a running server, or start it for the moment.
+
+    Raises `NoLedger`: else a mistyped home would be made, and be of no use.
+    """
+    if known_keys(settings) is None:
+        raise NoLedger(settings)
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(embedded(settings))
@@ -94,7 +110,10 @@ def ownership(settings: Settings, *, migrate: bool) -> Iterator[str]:
     """Tell with what the owner of the ledger's database connects, beside a running server or not.
 
     The schema is brought up to date if `migrate` says so, or if the database has to be started.
+    Raises `NoLedger`.
     """
+    if settings.database_url is None and known_keys(settings) is None:
+        raise NoLedger(settings)
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(embedded(settings))
@@ -159,7 +178,8 @@ def _keys(settings: Settings) -> Keys:
     try:
         return Keys(bytes.fromhex(text.strip()))
     except ValueError as error:
-        raise SettingsError("The secret key must be 64 hexadecimal digits.") from error
+        where = "CRONLEDGER_SECRET_KEY" if settings.secret_key else settings.home / SECRET_KEY
+        raise SettingsError(f"{where}: the secret key must be 64 hexadecimal digits.") from error
 
 
 def _first_tokens(connection: psycopg.Connection[Any], home: Path) -> bool:

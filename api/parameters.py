@@ -289,7 +289,7 @@ def listed(values: Mapping[str, list[str]], keys: Keys) -> ListQuery:
     if "cursor" in values and "offset" in values:
         raise invalid("cursor", "cannot be given together with offset")
     chosen = Filter(
-        job_id=tuple(sorted(set(values.get("job_id", ())))),
+        job_id=job_ids(values),
         status=_any_of(values, "status", get_args(Status)),
         triggered_by=_any_of(values, "triggered_by", get_args(TriggeredBy)),
         created_from=bound(values, "from"),
@@ -306,6 +306,15 @@ def listed(values: Mapping[str, list[str]], keys: Keys) -> ListQuery:
         before = _read_cursor(keys, values["cursor"][0], chosen)
         chosen = msgspec.structs.replace(chosen, before=before)
     return ListQuery(chosen, limit, offset)
+
+
+def job_ids(values: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Return the jobs that a query names, each once; none are all."""
+    given = values.get("job_id", ())
+    if "" in given:
+        # The counters keep all jobs together under it.
+        raise invalid("job_id", "must not be empty; without it, all jobs are meant")
+    return tuple(sorted(set(given)))
 
 
 def cursor(keys: Keys, chosen: Filter, last: UUID) -> str:

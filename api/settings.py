@@ -87,10 +87,21 @@ def load(home: Path, environment: Mapping[str, str] = os.environ, **given: Any) 
             try:
                 values[name] = msgspec.convert(text, setting.type, strict=False, dec_hook=_decode)
             except msgspec.ValidationError as error:
-                raise SettingsError(f"{PREFIX}{name.upper()}={text!r}: {error}") from error
+                raise SettingsError(f"{PREFIX}{name.upper()}={text!r}: {_wanted(error)}") from error
     settings = Settings(**values)
     _check(settings)
     return settings
+
+
+def _wanted(error: msgspec.ValidationError) -> str:
+    """Return what a setting must be, for people: the values of the environment are all texts."""
+    kind = str(error).partition("Expected `")[2].partition("`")[0].partition(" | ")[0]
+    sentences = {
+        "int": "must be a whole number",
+        "float": "must be a number",
+        "bool": "must be true or false",
+    }
+    return sentences.get(kind, str(error))
 
 
 def _decode(kind: type, text: str) -> Any:

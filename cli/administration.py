@@ -7,19 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.connection import REFUSED_EXIT, UNREACHABLE_EXIT
 from cli.home import default_home
 from cli.usage import UsageError
 
 if TYPE_CHECKING:
     from api.settings import Settings
 
-_UNREACHABLE_EXIT = 3
 
-
-def with_settings(home: Path | None, work: Callable[[Settings], int]) -> int:
+def with_settings(
+    home: Path | None,
+    work: Callable[[Settings], int],
+    *,
+    database_url: str | None = None,
+    owner_database_url: str | None = None,
+) -> int:
     """Do the work of a command with the server's settings; a failure is a sentence and a code."""
     import psycopg  # noqa: PLC0415 - not for --help
 
+    from api.bootstrap import NoLedger  # noqa: PLC0415
     from api.settings import SettingsError, load  # noqa: PLC0415
     from store.database import NotReady  # noqa: PLC0415
     from store.embedded import EmbeddedError  # noqa: PLC0415
@@ -27,13 +33,29 @@ def with_settings(home: Path | None, work: Callable[[Settings], int]) -> int:
     from store.witness import HistoryLost  # noqa: PLC0415
 
     try:
-        return work(load(home or default_home()))
+        settings = load(
+            home or default_home(),
+            database_url=database_url,
+            owner_database_url=owner_database_url,
+        )
+        return work(settings)
     except SettingsError as error:
         raise UsageError(str(error)) from error
-    except (NotReady, WrongKey, HistoryLost, EmbeddedError, OSError) as error:
+    except NoLedger as error:
+        return _fail(str(error), REFUSED_EXIT)
+    except psycopg.errors.UndefinedTable:
+        return _fail("there is no ledger in this database", REFUSED_EXIT)
+    except (NotReady, WrongKey, HistoryLost, EmbeddedError) as error:
+        return _fail(str(error), UNREACHABLE_EXIT)
+    except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        print(f"cronledger: {error}", file=sys.stderr)
-    except psycopg.OperationalError as error:
-        print(f"cronledger: the database cannot be used: {error}", file=sys.stderr)
-    return _UNREACHABLE_EXIT
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", REFUSED_EXIT)
+    except psycopg.Error as error:
+        return _fail(f"the database cannot be used: {error}", UNREACHABLE_EXIT)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"cronledger: {sentence}", file=sys.stderr)
+    return code

@@ -47,21 +47,30 @@ def open_client(token_file: str = ADMIN_TOKEN, *, answer_seconds: float = ANSWER
         raise UsageError(f"{error} (see CRONLEDGER_URL)") from error
 
 
-def execution_path(execution_id: str, rest: str = "") -> str:
-    """Return the path of an execution, whatever a user may have typed as its id."""
+def segment(text: str) -> str:
+    """Return an id or a name as a part of a path, whatever a user may have typed.
+
+    Raises `UsageError` for an empty one, as an unset variable of a shell gives: the path without
+    it would be another one.
+    """
     from urllib.parse import quote  # noqa: PLC0415 - `exec` knows its own id
 
-    return f"{EXECUTIONS}/{quote(execution_id, safe='')}{rest}"
+    if not text:
+        raise UsageError("an id is empty: is a variable of the shell unset?")
+    return quote(text, safe="")
+
+
+def execution_path(execution_id: str, rest: str = "") -> str:
+    """Return the path of an execution. Raises `UsageError`."""
+    return f"{EXECUTIONS}/{segment(execution_id)}{rest}"
 
 
 def history_path(any_id: str) -> str:
-    """Return the path of the history of an execution, or of a job."""
-    from urllib.parse import quote  # noqa: PLC0415 - as above
-
+    """Return the path of the history of an execution, or of a job. Raises `UsageError`."""
     # Jobs may have ids of their user's choice, executions have not.
     if any_id.startswith("exec_"):
         return execution_path(any_id, "/events")
-    return f"{JOBS}/{quote(any_id, safe='')}/events"
+    return f"{JOBS}/{segment(any_id)}/events"
 
 
 def print_json(answer: Answer) -> None:
@@ -84,11 +93,14 @@ def with_server(
             return work(client)
         finally:
             client.close()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{error.object!a} is not UTF-8") from error
     except NoTokenError as error:
         return _fail(str(error), NOT_AUTHORISED_EXIT)
     except Unreachable as error:
+        sentence = str(error) if str(error).endswith("?") else f"{error}."
         return _fail(
-            f"{error}. Is the server running? Start it with `cronledger serve`, or say where it "
+            f"{sentence} Is the server running? Start it with `cronledger serve`, or say where it "
             f"is with CRONLEDGER_URL",
             UNREACHABLE_EXIT,
         )

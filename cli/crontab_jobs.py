@@ -58,13 +58,13 @@ def drafts(
         defaults: What all jobs have.
     """
     entries = _entries(lines, system=system)
-    runnable = [entry for entry, _ in entries if not _why_not(entry)]
+    runnable = [entry for entry, variables in entries if not _why_not(entry, variables)]
     names = iter(
         job_names([(one.schedule, crontab_lines.text_of(one.command)) for one in runnable])
     )
     found = []
     for entry, variables in entries:
-        reason = _why_not(entry)
+        reason = _why_not(entry, variables)
         if reason:
             found.append(Draft(entry.number, reason=reason))
             continue
@@ -89,18 +89,30 @@ def _entries(lines: list[str], *, system: bool) -> list[tuple[Entry, dict[str, s
     return found
 
 
-def _why_not(entry: Entry) -> str:
+def _why_not(entry: Entry, variables: Mapping[str, str]) -> str:
     if entry.reason:
         return entry.reason
     if entry.schedule == "@reboot":
         return "@reboot is no time that a server could know: keep this line in the crontab"
     if not entry.command.strip():
         return "it has no command"
+    if not _is_text(
+        "".join((entry.before, entry.command, entry.standard_input, *variables.values()))
+    ):
+        return "it, or a variable above it, holds bytes that are not UTF-8: keep it in the crontab"
     if entry.command.startswith("-"):
         return "its command begins with an option for cron"
     if crontab_lines.WRAPPED.search(entry.command):
         return "it is recorded by `cronledger exec` already: unwrap it first"
     return ""
+
+
+def _is_text(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _draft(  # noqa: PLR0917 - what a line, its crontab and the caller each say

@@ -190,12 +190,13 @@ def _forward_signals(running: Run) -> None:
 
 def _body(args: argparse.Namespace | SimpleNamespace, execution_id: str) -> dict[str, Any]:
     words = [_text(argument) for argument in args.command_line]
+    is_exact = words == args.command_line
     masker = masker_for((), args.mask)
     words = words if masker is None else [masker.text(word) for word in words]
     return {
         "id": execution_id,
         "job_name": recordable_name(_text(args.job), _warn),
-        "command": recordable_command(words, _warn),
+        "command": recordable_command(words, _warn, is_exact=is_exact),
         "working_dir": _working_dir(),
         "timeout_seconds": args.timeout,
         "triggered_by": "manual",

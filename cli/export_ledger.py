@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 _PACKED = ".zst"
-_REFUSED_EXIT = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,17 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(settings: Settings, name: str) -> int:
-    from api.bootstrap import administration, known_keys  # noqa: PLC0415 - not for --help
+    from api.bootstrap import administration  # noqa: PLC0415 - not for --help
     from store import archive, exporting  # noqa: PLC0415
 
-    if known_keys(settings) is None:
-        # Else a mistyped home would be made, and nothing be exported from it.
-        print(
-            f"cronledger: there is no ledger in {settings.home}: name the server's home by --home "
-            "or CRONLEDGER_HOME",
-            file=sys.stderr,
-        )
-        return _REFUSED_EXIT
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(administration(settings))
         file = stack.enter_context(_whole_or_not_at_all(name))
@@ -70,7 +61,10 @@ def _whole_or_not_at_all(name: str) -> Iterator[BinaryIO]:
         return
     path = Path(name)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from error  # by the name that was given
     try:
         with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
             yield file

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from cli.administration import with_settings
+from cli.connection import REFUSED_EXIT
 from cli.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from api.settings import Settings
-
-_REFUSED_EXIT = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +53,10 @@ def _import(settings: Settings, name: str) -> int:
                 witness.remember(path, done.ledger_id, done.head)
     except archive.Refused as refused:
         print(f"cronledger: {refused} Nothing was imported.", file=sys.stderr)
-        return _REFUSED_EXIT
+        return REFUSED_EXIT
     except HomeInUseError as error:
         print(f"cronledger: {error} Stop it before the import.", file=sys.stderr)
-        return _REFUSED_EXIT
+        return REFUSED_EXIT
     print(
         f"imported ledger {done.ledger_id}: {done.head.position:,} events, {done.rows:,} rows.\n"
         "Access tokens are not part of an export: this home has its own, and agents need new ones."

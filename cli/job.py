@@ -6,11 +6,10 @@ import argparse
 import json
 import os
 from typing import Any
-from urllib.parse import quote
 
 from agent.client import Answer, Client, Problem
 from cli import job_import, job_options, job_tables, passed_times
-from cli.connection import JOBS, print_json, with_server
+from cli.connection import JOBS, print_json, segment, with_server
 from cli.erase_bodies import REASONS
 from cli.table import cell
 from cli.usage import UsageError
@@ -82,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def path(job_id: str, rest: str = "") -> str:
-    """Return the path of a job, whatever a user may have typed as its id."""
-    return f"{JOBS}/{quote(job_id, safe='')}{rest}"
+    """Return the path of a job. Raises `UsageError`."""
+    return f"{JOBS}/{segment(job_id)}{rest}"
 
 
 def found(client: Client, text: str) -> Answer:

@@ -68,7 +68,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show what would be made, and make it if asked to."""
     try:
-        lines = crontab_command.read(args.file).decode("utf-8", "replace").split("\n")
+        lines = crontab_command.read(args.file).decode("utf-8", "surrogateescape").split("\n")
     except CrontabError as error:
         print(f"cronledger: {error}", file=sys.stderr)
         return REFUSED_EXIT

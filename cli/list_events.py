@@ -20,6 +20,8 @@ _DATA_COLUMN = 5
 _LEDGER = "/v1/events"
 _LIMIT = 50
 _PAGE = 1000
+_BACK_MAX = 100_000
+_LONGER = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +64,10 @@ def _of_one(client: Client, args: argparse.Namespace) -> int:
 
 def _of_ledger(client: Client, args: argparse.Namespace) -> int:
     limit = args.limit or _LIMIT
-    after = args.after if args.after is not None else max(0, _head(client) - limit)
-    page = _gathered(client, _filters(args), after, limit)
+    if args.after is None:
+        page = _last(client, _filters(args), limit)
+    else:
+        page = _gathered(client, _filters(args), args.after, limit)
     if args.json:
         print(json.dumps(page, ensure_ascii=False))
         return 0
@@ -71,10 +75,42 @@ def _of_ledger(client: Client, args: argparse.Namespace) -> int:
     if rows:
         print(table(_LEDGER_HEAD, rows, elastic=_DATA_COLUMN, width=terminal_width()))
     pagination = page["pagination"]
-    looked = f"looked at positions {after + 1} to {pagination['next_after']}"
+    looked = f"looked at positions {pagination['after'] + 1} to {pagination['next_after']}"
     more = f"; go on with --after {pagination['next_after']}" if pagination["has_more"] else ""
+    if args.after is None and _filters(args) and pagination["after"] and len(rows) < limit:
+        more = "; --after 0 begins with the first"
     print(f"{chr(10) if rows else ''}{len(rows)} events, {looked} of {pagination['head']}{more}")
     return 0
+
+
+def _last(client: Client, filters: list[tuple[str, str]], limit: int) -> dict[str, Any]:
+    """Return the last `limit` events as one page.
+
+    What the filters leave may lie far back: ever longer stretches are looked through, to an end.
+    """
+    head = upto = _head(client)
+    found: list[Any] = []
+    length = limit
+    while True:
+        after = max(0, upto - length)
+        found = _between(client, filters, after, upto) + found
+        if not filters or len(found) >= limit or after == 0 or head - after >= _BACK_MAX:
+            place = {"after": after, "limit": limit, "next_after": head}
+            return {
+                "data": found[-limit:],
+                "pagination": {**place, "has_more": False, "head": head},
+            }
+        upto, length = after, _LONGER * length
+
+
+def _between(client: Client, filters: list[tuple[str, str]], after: int, upto: int) -> list[Any]:
+    found: list[Any] = []
+    while after < upto:
+        size = min(_PAGE, upto - after)
+        page = client.get(_LEDGER, [("after", str(after)), ("limit", str(size)), *filters]).json()
+        found += [event for event in page["data"] if event["position"] <= upto]
+        after = page["pagination"]["next_after"]
+    return found
 
 
 def _gathered(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _STDERR = 2
 _GARBAGE_AFTER = 50_000
+REFUSED_EXIT = 1
 INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
 
@@ -96,9 +97,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED_EXIT
     except BrokenPipeError:
         # The reader (head, less) has seen enough: no message, nor one from the last flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         return BROKEN_PIPE_EXIT
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"cronledger: {where}{error.strerror or error}", file=sys.stderr)
+        _let_go_of_stdout()
+        return REFUSED_EXIT
     return code
+
+
+def _let_go_of_stdout() -> None:
+    """Let the last flush, at exit, go where it disturbs nobody."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _chosen(arguments: list[str]) -> Subcommand | None:

@@ -1,16 +1,17 @@
-"""Commands that work on the ledger's database directly, as its owner: what goes wrong, in words."""
+"""Commands that work on the ledger's database directly, as its owner."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cli.administration import with_settings
 from cli.home import default_home
-from cli.usage import UsageError
 
-UNREACHABLE_EXIT = 3
+if TYPE_CHECKING:
+    from api.settings import Settings
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,28 +34,16 @@ def home(args: argparse.Namespace) -> Path:
 
 def as_owner(args: argparse.Namespace, action: Callable[[str], int], *, migrate: bool) -> int:
     """Do `action` with what the owner of the database connects with; return its exit code."""
-    import psycopg  # noqa: PLC0415 - not for --help
 
-    from api.bootstrap import ownership  # noqa: PLC0415
-    from api.settings import SettingsError, load  # noqa: PLC0415
-    from store.database import NotReady  # noqa: PLC0415
-    from store.embedded import EmbeddedError  # noqa: PLC0415
-    from store.keys import WrongKey  # noqa: PLC0415
+    def work(settings: Settings) -> int:
+        from api.bootstrap import ownership  # noqa: PLC0415 - not for --help
 
-    try:
-        settings = load(
-            home(args),
-            database_url=args.database_url,
-            owner_database_url=args.owner_database_url,
-        )
         with ownership(settings, migrate=migrate) as conninfo:
             return action(conninfo)
-    except SettingsError as error:
-        raise UsageError(str(error)) from error
-    except psycopg.errors.UndefinedTable:
-        print("cronledger: there is no ledger in this database", file=sys.stderr)
-    except (NotReady, WrongKey, EmbeddedError, OSError) as error:
-        print(f"cronledger: {error}", file=sys.stderr)
-    except psycopg.Error as error:
-        print(f"cronledger: the database cannot be used: {error}", file=sys.stderr)
-    return UNREACHABLE_EXIT
+
+    return with_settings(
+        home(args),
+        work,
+        database_url=args.database_url,
+        owner_database_url=args.owner_database_url,
+    )

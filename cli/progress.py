@@ -76,9 +76,11 @@ class Progress:
         filled = min(_BAR, _BAR * done // total)
         bar = "#" * filled + "." * (_BAR - filled)
         rate = done / seconds if seconds > 0 else 0.0
-        left = f", {duration_cell(1000 * (total - done) / rate)} left" if rate else ""
         part = f"{done * 100 // total} % of {self._count(total)}"
-        return f"{self._step} [{bar}] {part}, {self._count(rate)}/s{left}"
+        if not rate:
+            return f"{self._step} [{bar}] {part}"
+        left = duration_cell(1000 * (total - done) / rate)
+        return f"{self._step} [{bar}] {part}, {self._count(rate)}/s, {left} left"
 
     def _count(self, number: float) -> str:
         if self._unit == "bytes":

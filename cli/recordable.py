@@ -28,11 +28,21 @@ def recordable_name(name: str, warn: Callable[[str], None]) -> str:
     return shown
 
 
-def recordable_command(words: Sequence[str], warn: Callable[[str], None]) -> list[str]:
-    """Return a command in a form that the ledger takes; say so if that is only its beginning.
+def recordable_command(
+    words: Sequence[str], warn: Callable[[str], None], *, is_exact: bool = True
+) -> list[str]:
+    """Return a command in a form that the ledger takes; say so if that is not all of it.
 
-    What is only the beginning must never be run: its first word, which says so, is no program.
+    `is_exact` says whether `words` are what runs, or its bytes made text. What is only the
+    beginning, or other bytes, must never be run: its first word, which says so, is no program.
     """
+    if not is_exact:
+        warn(
+            "the command holds bytes that are not UTF-8: what is recorded shows others in their "
+            "place, and cannot be run again from there"
+        )
+        note = f"(not UTF-8: {len(words)} words; as text they read:)"
+        return [note, " ".join(words)[:_SHOWN_CHARACTERS]]
     total = sum(map(len, words))
     longest = max(map(len, words))
     if total <= COMMAND_CHARACTERS_MAX and longest <= WORD_CHARACTERS_MAX:

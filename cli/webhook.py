@@ -6,11 +6,10 @@ import argparse
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from agent.client import Client
 from cli.arguments import name
-from cli.connection import print_json, with_server
+from cli.connection import print_json, segment, with_server
 from cli.table import cell, table, terminal_width, time_cell
 
 WEBHOOKS = "/v1/webhooks"
@@ -60,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _path(args: argparse.Namespace, rest: str = "") -> str:
-    return f"{WEBHOOKS}/{quote(args.name, safe='')}{rest}"
+    return f"{WEBHOOKS}/{segment(args.name)}{rest}"
 
 
 def _create(client: Client, args: argparse.Namespace) -> int:
@@ -163,7 +162,7 @@ def _delivery(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _redeliver(client: Client, args: argparse.Namespace) -> int:
-    client.post(_path(args, f"/deliveries/{quote(args.delivery, safe='')}/redeliver"), {})
+    client.post(_path(args, f"/deliveries/{segment(args.delivery)}/redeliver"), {})
     return 0
 
 

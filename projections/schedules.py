@@ -6,6 +6,7 @@ an hour that comes twice; one whose minute or hour field begins with a star foll
 """
 
 import itertools
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -19,6 +20,8 @@ from projections import phrases
 # A run is not missed before it is so late, and one that begins so early is not early.
 GRACE: Final = timedelta(seconds=60)
 _FIELDS: Final = 5
+_ORDINAL: Final = re.compile(r"\b([0-9]*?(?<!1)[123])th\b")
+_ENDINGS: Final = {"1": "st", "2": "nd", "3": "rd"}
 _NAMED: Final = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -71,7 +74,9 @@ def cron_of(schedule: str) -> str:
 
 def sentence(cron: str) -> str:
     """Return when five fields of cron are due, in words."""
-    return CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)).explain()
+    said = CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)).explain()
+    # The library writes 21th.
+    return _ORDINAL.sub(lambda found: found[1] + _ENDINGS[found[1][-1]], said)
 
 
 def upcoming(cron: str, time_zone: str, after: datetime, count: int) -> list[datetime]:

@@ -80,11 +80,15 @@ class RoundTrips:
             connection = await AsyncConnection.connect(conninfo, autocommit=True, connect_timeout=2)
             try:
                 await connection.execute(f"{_PLANNING};{planning}".encode())
+                trips = cls(connection, hear)
             except BaseException:
                 await connection.close()
                 raise
-        trips = cls(connection, hear)
-        await trips.prepare(statements)
+            try:
+                await trips.prepare(statements)
+            except BaseException:
+                await trips.close()
+                raise
         return trips
 
     def _look_again(self) -> None:

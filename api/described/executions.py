@@ -46,7 +46,7 @@ _PAST: Final = (
 )
 
 _LIST: Final = (
-    any_of("job_id", None, "Executions of this job"),
+    any_of("job_id", None, "Executions of this job", length_min=1),
     any_of("status", _STATUSES, "Executions with this status"),
     any_of("triggered_by", ["scheduled", "manual", "retry"], "Executions triggered so"),
     parameter("from", "query", MOMENT, "Created at this time or later (ISO 8601)"),

@@ -25,7 +25,7 @@ POSITION_MAX: Final = 999_999_999_999_999
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
 WAIT_SECONDS_MAX: Final = 30
-TYPE_PATTERN: Final = "^[a-z][a-z0-9_.-]{0,99}$"
+TYPE_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,49}\.[a-z0-9_.-]{1,50}$"
 _TYPE: Final = re.compile(TYPE_PATTERN[:-1] + r"\Z")
 _POSITION: Final = re.compile(r"[0-9]{1,15}\Z")
 _FILTERS: Final = ("type", "job_id", "execution_id")
@@ -152,7 +152,7 @@ def _check_place(after: int, head: int) -> None:
 def _filter(values: dict[str, list[str]]) -> FeedFilter:
     for value in values.get("type", ()):
         if not _TYPE.match(value):
-            raise invalid("type", f"{value[:40]!r} is no type, such as execution.created")
+            raise invalid("type", f"{value[:40]!r} is no whole type, such as execution.created")
     return FeedFilter(
         type=tuple(values.get("type", ())),
         job_id=tuple(values.get("job_id", ())),

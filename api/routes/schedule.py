@@ -7,11 +7,10 @@ from litestar.types import ASGIApp
 
 from api import answers, parameters, wire
 from api.ledger import of
-from api.problems import not_found
-from api.routes.jobs import PATH
+from api.routes.jobs import PATH, job_id_of, job_of
 from api.wire_schedule import PassedTime, PassedTimeList
 from domain import ids
-from projections import job_queries, passed_times
+from projections import passed_times
 from projections.passed_times import Passed
 from store import configurations
 
@@ -34,10 +33,8 @@ async def list_skipped_of_job(request: Req) -> ASGIApp:
     """List the due times of one job on which nothing ran."""
     ledger = of(request)
     await ledger.authenticator.require(request, "read")
-    job_id: str = request.path_params["job_id"]
-    if "\0" in job_id or await job_queries.one(ledger.pool, job_id) is None:
-        raise not_found()
-    return await _listed(request, job_id)
+    job = await job_of(ledger, job_id_of(request))
+    return await _listed(request, job.row.job_id)
 
 
 async def _listed(request: Req, job_id: str | None) -> ASGIApp:

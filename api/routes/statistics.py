@@ -53,9 +53,7 @@ def _asked(request: Req) -> Wanted:
     """Return what a request asks for. Raises `Problem` 400 and `TooMuch`."""
     known = ("job_id", "from", "to", "interval", "group_by")
     values = parameters.query(request, known, repeatable=("job_id",))
-    if "" in values.get("job_id", ()):
-        # The counters keep all jobs together under it.
-        raise invalid("job_id", "must not be empty; without it, all jobs are meant")
+    job_ids = parameters.job_ids(values)
     start, end = parameters.bound(values, "from"), parameters.bound(values, "to")
     ranged = start is not None or end is not None
     interval = cast("Interval", _one_of(values, "interval", _INTERVALS, "day" if ranged else "all"))
@@ -66,7 +64,7 @@ def _asked(request: Req) -> Wanted:
     if start > end:
         raise invalid("from", "must not be after to")
     return summaries.wanted(
-        sorted(set(values.get("job_id", ()))),
+        job_ids,
         interval,
         by_job=_one_of(values, "group_by", _GROUPS, "all") == "job",
         lowest=start,

@@ -59,6 +59,8 @@ BAD_QUERIES: list[tuple[Query, str]] = [
     ({"Status": "failed"}, "Status"),
     ({"job_name": "x"}, "job_name"),
     ({"job_id": "a\0b"}, "job_id"),
+    ({"job_id": ""}, "job_id"),
+    ({"job_id": ["", "a"]}, "job_id"),
     ({"page": "2", "status": "failed"}, "page"),
     ("job_id=%ff", "query"),
     ("&".join(["status=failed"] * 101), "query"),

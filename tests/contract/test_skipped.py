@@ -10,7 +10,8 @@ def test_a_job_of_which_no_time_passed_has_an_empty_list(api: Api) -> None:
     job = made(api)
     answer = api.request("GET", f"{PATH}/{job['id']}/skipped").ok().json()
     assert answer == {"data": [], "next_before": None}
-    check_problem(api.request("GET", f"{PATH}/{fresh('none')}/skipped"), 404)
+    missing = check_problem(api.request("GET", f"{PATH}/{fresh('none')}/skipped"), 404)
+    assert "job" in missing["detail"]
     assert isinstance(api.request("GET", f"{PATH}/skipped").ok().json()["data"], list)
 
 

@@ -147,17 +147,21 @@ def test_a_token_is_made_listed_and_revoked(quick: ServerProcess) -> None:
 def test_token_says_in_a_sentence_what_keeps_it_from_the_database(
     quick: ServerProcess, tmp_path: Path
 ) -> None:
-    """A wrong setting is 2; another key than the ledger's is 3; neither is a stack trace."""
+    """A wrong setting is 2, no key is 1, another key than the ledger's 3; none is a stack trace."""
     wrong = cronledger(quick, "token", "list", settings={"CRONLEDGER_LEASE_SECONDS": "0"})
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     settings = {
         "CRONLEDGER_HOME": str(tmp_path / "other"),
         "CRONLEDGER_DATABASE_URL": owner_conninfo(quick),
     }
+    missing = cronledger(quick, "token", "list", settings=settings)
+    assert (missing.returncode, missing.stdout) == (1, b"")
+    assert not (tmp_path / "other").exists()
+    settings["CRONLEDGER_SECRET_KEY"] = "ab" * 32
     refused = cronledger(quick, "token", "list", settings=settings)
     assert (refused.returncode, refused.stdout) == (3, b"")
     assert b"key" in refused.stderr
-    for done in (wrong, refused):
+    for done in (wrong, missing, refused):
         assert done.stderr.startswith(b"cronledger: ")
         assert b"Traceback" not in done.stderr
 

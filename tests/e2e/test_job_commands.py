@@ -89,7 +89,7 @@ def crontab(tmp_path: Path) -> Path:
     """A crontab with something of everything."""
     mark = fresh("x")
     path = tmp_path / "crontab"
-    path.write_text(
+    path.write_bytes(
         f"""# nightly things
 CRON_TZ=Europe/Berlin
 COLOR="blue"
@@ -101,7 +101,9 @@ SHELL=/bin/bash
 0 0 30 2 * {mark}-five
 nonsense
 1 2 * * * cronledger exec --job x -- true
-"""
+2 3 * * * {mark}-
+""".encode().removesuffix(b"\n")
+        + b"\xff\n"
     )
     return path
 
@@ -117,6 +119,7 @@ def test_a_crontab_is_shown_and_then_made(
         9: "schedule: is no schedule of cron: bad day-of-month",
         10: "it is not understood",
         11: "it is recorded by `cronledger exec` already: unwrap it first",
+        12: "it, or a variable above it, holds bytes that are not UTF-8: keep it in the crontab",
     }
     one, three = by_line[4]["job"], by_line[7]["job"]
     assert (one["timezone"], one["environment"]) == ("Europe/Berlin", {"COLOR": "blue"})

@@ -198,6 +198,19 @@ def test_without_an_id_the_last_events_of_the_ledger_are_shown(
     assert server.requests[0].path == "/v1/events"
 
 
+def test_what_matches_is_looked_for_further_back(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With filters ever longer stretches are looked through, until there is enough."""
+    old, new = _event(85, "created", None), _event(99, "created", None)
+    server.replies["get"] = [_page([], 1, 100), _page([new], 100, 100), _page([old], 98, 100)]
+    assert main(["events", "--limit", "2", "--type", "created"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in out[1:3]] == ["85", "99"]
+    assert out[-1] == "2 events, looked at positions 83 to 100 of 100"
+    assert [query["after"] for query in _queries(server)[1:]] == ["98", "82"]
+
+
 def test_short_pages_are_put_together(
     server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

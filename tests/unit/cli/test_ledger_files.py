@@ -47,5 +47,23 @@ def test_what_is_no_export_is_refused_before_a_database_is_started(
 
 
 def test_a_file_that_is_not_there_is_told(home: Path, tmp_path: Path) -> None:
-    """Exit code 3, as of whatever cannot be reached."""
-    assert main(["import", "--home", str(home), str(tmp_path / "nowhere")]) == 3
+    """Exit code 1, and the file by the name that was given."""
+    assert main(["import", "--home", str(home), str(tmp_path / "nowhere")]) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["verify"], ["rebuild"], ["token", "list"], ["export", "-"]],
+    ids=lambda words: words[0],
+)
+def test_a_mistyped_home_is_not_made(
+    home: Path,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 1 and a sentence; nothing is there that was not there before."""
+    monkeypatch.setenv("CRONLEDGER_HOME", str(home))
+    assert main(words) == 1
+    assert f"there is no ledger in {home}" in capsys.readouterr().err
+    assert not home.exists()

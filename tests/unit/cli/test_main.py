@@ -101,3 +101,37 @@ def test_closed_outputs_are_no_error(closed: str) -> None:
     )
     assert done.returncode == 7
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["get", ""], ["logs", ""], ["logs", "-f", ""], ["retry", ""], ["cancel", ""]),
+        *(["audit", ""], ["events", ""]),
+        *(["job", "show", ""], ["job", "pause", ""], ["job", "run", ""], ["job", "delete", ""]),
+        *(["get", "\udcff"], ["list", "--job-id", "\udcff"]),
+        *(["job", "explain", "\udcff"], ["stats", "--from", "\udcff"]),
+    ],
+    ids=" ".join,
+)
+def test_an_id_that_is_none_is_a_usage_error(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unset variable of the shell, or bytes that are no text: exit code 2, nothing is asked."""
+    monkeypatch.setenv("CRONLEDGER_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("CRONLEDGER_TOKEN", "t")
+    assert main(words) == 2
+    assert "empty" in (said := capsys.readouterr().err) or "UTF-8" in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_takes_nothing_is_said_in_a_sentence() -> None:
+    """A full disk behind `>`: exit code 1 and what the system says, no stack trace."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", "crontab", "--json", "/dev/null"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"cronledger: No space left on device\n")

@@ -53,3 +53,12 @@ def test_a_command_that_does_not_fit_is_named_and_cannot_be_run() -> None:
         assert shutil.which(first) is None
         assert " ".join(words).startswith(beginning)
         assert "cannot be run again" in told[0]
+
+
+def test_a_command_of_other_bytes_is_named_and_cannot_be_run() -> None:
+    """What is no UTF-8 stands as text: to run that would be to run another command."""
+    told: list[str] = []
+    first, shown = recordable_command(["rm", "a\ufffdb"], told.append, is_exact=False)
+    assert shutil.which(first) is None
+    assert shown == "rm a\ufffdb"
+    assert "cannot be run again" in told[0]

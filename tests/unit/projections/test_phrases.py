@@ -83,6 +83,14 @@ def test_what_is_not_understood_is_refused(schedule: str, sentence: str) -> None
         assert "every weekday at 9am" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("day", "said"), [(11, "11th"), (13, "13th"), (20, "20th"), (21, "21st"), (22, "22nd")]
+)
+def test_days_of_the_month_are_counted_as_people_do(day: int, said: str) -> None:
+    """21st, and not 21th."""
+    assert schedules.sentence(f"0 0 {day} * *") == f"At 00:00 on the {said} day of every month"
+
+
 def test_a_schedule_is_said_in_words() -> None:
     """One sentence for people."""
     assert schedules.sentence("0 9 * * 1-5") == "At 09:00 on Monday through Friday"
