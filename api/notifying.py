@@ -169,15 +169,12 @@ class Notifier:
             return
         jobs = await reactions.job_ids(connection, [one.stream_id for one in ended])
         audience = await self._audience(connection, set(jobs.values()))
-        wanted = [
-            one
-            for one in ended
-            if one.stream_id in jobs
-            and any(
-                audience.may_hear(event, jobs[one.stream_id])
-                for event in ("failure", "success", "recovery")
-            )
-        ]
+        heard_of = {
+            job_id
+            for job_id in set(jobs.values())
+            if any(audience.may_hear(event, job_id) for event in ("failure", "success", "recovery"))
+        }
+        wanted = [one for one in ended if jobs.get(one.stream_id) in heard_of]
         if not wanted:
             return
         states = await history.states(connection, [one.stream_id for one in wanted])

@@ -48,7 +48,7 @@ def from_text(prefix: str, text: str) -> UUID | None:
         number = int(text[start:].encode("ascii").translate(_DIGITS), 32)
     except ValueError:
         return None
-    return UUID(int=number) if number < 1 << 128 else None
+    return _uuid(number) if number < 1 << 128 else None
 
 
 def is_uuid7(value: UUID) -> bool:
@@ -83,6 +83,7 @@ def derived_job_id(job_name: str) -> str:
     return "job_" + base64.b32encode(digest).decode().rstrip("=").lower()
 
 
+@lru_cache(maxsize=4096)
 def job_stream(job_id: str) -> UUID:
     """Return the stream of the job with this public id, whatever text that is."""
     return uuid5(_JOB_STREAMS, job_id)
