@@ -86,6 +86,8 @@ def questions() -> dict[str, Question]:
     for offset in (900, 10_000, 50_000):
         asked[f"offset {offset:,}"] = _asking(Filter(), offset)
         asked[f"success + offset {offset:,}"] = _asking(Filter(status=("success",)), offset)
+        chosen = Filter(triggered_by=("scheduled",))
+        asked[f"scheduled + offset {offset:,}"] = _asking(chosen, offset)
     return asked
 
 

@@ -24,6 +24,9 @@ ROWS = 40_000
 LIMIT = 50
 # Joins of the texts of a page come on top: three look-ups of about three pages for each row.
 PAGES_MAX = 12 * (LIMIT + 1)
+DEEP = 2000
+# 48 hours of two statuses with three rows each, of a year that is counted.
+HOURS_PAGES_MAX = 40
 START_MS = 1_700_000_000_000
 
 _SEED = """
@@ -39,6 +42,15 @@ SELECT id, n, 3, 1,
 FROM (SELECT n, (lpad(to_hex(1700000000000 + n * 1000), 12, '0') || '7000' || '8000'
                  || lpad(to_hex(n), 12, '0'))::uuid AS id
       FROM generate_series({first}, {last}) AS n) AS made
+"""
+
+_COUNTED = """
+INSERT INTO read.statistics_{interval}s_1
+SELECT starts_at, job_id, status, class, 100 * {hours}, 1, starts_at
+FROM generate_series('2025-01-01'::timestamptz, '2025-12-31 23:00', '1 {interval}') AS starts_at,
+     unnest('{{"",busy,rare}}'::text[]) AS job_id,
+     unnest('{{success,failed}}'::text[]) AS status, generate_series(1, 3) AS class
+ORDER BY starts_at
 """
 
 
@@ -74,18 +86,31 @@ class Session:
 
     def pages(self, name: str, parameters: tuple[bytes, ...]) -> int:
         """The pages that a statement touches with these parameters."""
+        top = self._explained(name, parameters)
+        return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])
+
+    def entries(self, name: str, parameters: tuple[bytes, ...]) -> int:
+        """The entries of indexes that a statement reads with these parameters, without rows."""
+
+        def of(node: Any) -> int:
+            own = node["Node Type"] == "Index Only Scan"
+            below = sum(of(one) for one in node.get("Plans", ()))
+            return below + (round(node["Actual Rows"] * node["Actual Loops"]) if own else 0)
+
+        return of(self._explained(name, parameters))
+
+    def _explained(self, name: str, parameters: tuple[bytes, ...]) -> Any:
         said = ", ".join("'" + one.decode().replace("'", "''") + "'" for one in parameters)
         explained = f'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE "{name}" ({said})'
-        return self._runner.run(self._pages(b"explain %d" % next(self._numbers), explained))
+        return self._runner.run(self._answer(b"explain %d" % next(self._numbers), explained))
 
-    async def _pages(self, name: bytes, statement: str) -> int:
+    async def _answer(self, name: bytes, statement: str) -> Any:
         await self._trips.prepare({name: statement})
         self._trips.send(name)
         (answer,) = await self._trips.answers()
         value = answer.get_value(0, 0)
         assert value is not None
-        top: Any = json.decode(value)[0]["Plan"]
-        return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])
+        return json.decode(value)[0]["Plan"]
 
     def close(self) -> None:
         """Disconnect."""
@@ -97,6 +122,12 @@ def page_of(session: Session, planned: Plan, *, order: str = "newest", skip: int
     """The pages that one page of the list touches."""
     parameters = (b"%d" % (LIMIT + 1), b"%d" % skip, *planned.listed)
     return session.pages(f"{order} of {planned.shape}", parameters)
+
+
+def entries_before(session: Session, planned: Plan, *, order: str) -> int:
+    """The entries that a deep page of the list reads."""
+    parameters = (b"%d" % LIMIT, b"%d" % DEEP, *planned.listed[:2], *planned.merged)
+    return session.entries(f"{order} of {planned.shape}, merged", parameters)
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +146,16 @@ def states(postgres: Postgres) -> Iterator[dict[str, Callable[[], Session]]]:
             statement = _SEED.format(first=first, last=last, even=str(even).lower())
             connection.execute(statement.replace("%%", "%").encode())
 
+        for interval, hours in (("hour", 1), ("day", 24)):
+            connection.execute(_COUNTED.format(interval=interval, hours=hours).encode())
         connection.execute("ALTER TABLE read.executions_1 SET (autovacuum_enabled = off)")
 
         def planned_when_empty() -> Session:
             early = session()
             for chosen in FILTERS:
-                page_of(early, plan(chosen))
+                page_of(early, planned := plan(chosen))
+                if planned.merged:
+                    entries_before(early, planned, order="newest")
             seed(1, ROWS // 4, even=True)
             seed(ROWS // 4 + 1, ROWS, even=False)
             return early
@@ -150,7 +185,10 @@ def states(postgres: Postgres) -> Iterator[dict[str, Callable[[], Session]]]:
 def test_every_combination_of_filters_touches_few_pages(
     states: dict[str, Callable[[], Session]],
 ) -> None:
-    """Whatever is known of uneven data, a list touches a small constant of pages a row."""
+    """Whatever is known of uneven data, a list touches a small constant of pages a row.
+
+    And a deep page merges the stretches of its filter: it reads no more entries than come before.
+    """
     costly = []
     for state, enter in states.items():
         session = enter()
@@ -160,7 +198,19 @@ def test_every_combination_of_filters_touches_few_pages(
                 touched = page_of(session, planned, order=order)
                 if touched > PAGES_MAX:
                     costly.append((state, order, touched, chosen))
+                if planned.merged:
+                    read = entries_before(session, planned, order=order)
+                    if read > DEEP + LIMIT + lists.MERGED_MAX:
+                        costly.append((state, f"{order}, merged", read, chosen))
     assert costly == []
+
+
+def test_hours_are_read_from_one_end(states: dict[str, Callable[[], Session]]) -> None:
+    """What is counted by the hour is read no further than a page that lies within two days."""
+    session = states["no statistics"]()
+    for order in ("newest", "oldest"):
+        touched = session.pages(f"{order} hours", (b"5000", b"", b'{"success","failed"}'))
+        assert 0 < touched < HOURS_PAGES_MAX
 
 
 def test_the_measure_can_fail(states: dict[str, Callable[[], Session]]) -> None:

@@ -1,10 +1,12 @@
 """Pages at any depth, from either end, are slices of one order; totals are counts."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from api.ledger import Ledger
+from domain.ids import Uuid7
 from projections import lists
 from projections.queries import Filter, Page
 from tests.support.ledgers import Desk
@@ -16,17 +18,25 @@ FILTERS = (
     Filter(job_id=("a", "b"), status=("success", "failed")),
     Filter(status=("failed",)),
     Filter(triggered_by=("retry",)),
+    Filter(status=("success", "running")),
+    Filter(job_id=("a",), status=("success", "failed")),
+    Filter(job_id=("a", "b"), status=("success", "failed", "running", "pending")),
 )
+BEGINNING = datetime(2026, 3, 1, 20, 10, tzinfo=UTC)
 
 
 @pytest.fixture
 async def lived(ledger: Ledger) -> Ledger:
-    """A ledger with executions of two jobs in all kinds of states."""
+    """A ledger with executions of two jobs in all kinds of states, of some hours of two days."""
     desk = Desk(ledger)
+    minutes = (BEGINNING.timestamp() * 1000 + 25 * 60_000 * number for number in range(100))
+    new_id = Uuid7(lambda: int(next(minutes)) * 1_000_000, lambda _: 0)
     for number in range(12):
         job = "ab"[number % 2]
-        await desk.begun(job_id=job, triggered_by=("manual", "scheduled")[number % 3 == 0])
-        failed = await desk.ended(exit_code=number % 3, job_id=job)
+        trigger = ("manual", "scheduled")[number % 3 == 0]
+        live = desk.ended if number % 4 else desk.begun
+        await live(job_id=job, triggered_by=trigger, execution_id=new_id())
+        failed = await desk.ended(exit_code=number % 3, job_id=job, execution_id=new_id())
         if failed.status == "failed":
             await desk.do(desk.retry(failed.id))
     return ledger

@@ -69,3 +69,33 @@ def test_the_counts_that_make_a_total_are_those_of_the_filter() -> None:
     assert columns(plan(chosen)) == {"failed_retry", "timeout_retry"}
     assert len(columns(plan(replace(chosen, status=())))) == 6
     assert len(columns(plan(Filter()))) == 18
+
+
+def test_stretches_to_be_merged_have_each_a_value_of_each_column() -> None:
+    """Few stretches are merged, each of one value of each column; many are read one by one."""
+    chosen = Filter(job_id=("b", "a"), status=("failed",), triggered_by=("retry", "manual"))
+    assert plan(chosen).merged == (
+        b'{"failed","failed","failed","failed"}',
+        b'{"manual","manual","retry","retry"}',
+        b'{"a","b","a","b"}',
+    )
+    assert plan(Filter()).merged == ()
+    assert plan(replace(chosen, status=(), job_id=("a", "b", "c", "d"))).merged == ()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "hours"),
+    [
+        (Filter(), (b"", b'{"canceled","failed","success","timeout"}')),
+        (Filter(job_id=("a",), status=("failed", "running")), (b"a", b'{"failed"}')),
+        (Filter(job_id=("a", "b")), None),
+        (Filter(triggered_by=("retry",)), None),
+        (Filter(created_from=created_at(ID)) if ID else Filter(), None),
+        (Filter(before=ID), None),
+    ],
+)
+def test_hours_count_what_ended_of_one_job_or_all(
+    chosen: Filter, hours: tuple[bytes, ...] | None
+) -> None:
+    """Nothing else is counted by the hour: no trigger, no several jobs, no part of an hour."""
+    assert plan(chosen).hours == hours
