@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from api import wire
 from domain import ids
+from projections.executions import Row
 from projections.queries import View
 from store import configurations
 from store.configurations import Job
@@ -109,7 +110,7 @@ def _common(
         job.job_name,
         row.status,
         row.exit_code,
-        _duration_ms(view, now),
+        duration_ms(row, now),
         row.triggered_by,
         output,
         error,
@@ -140,8 +141,8 @@ def _common(
     )
 
 
-def _duration_ms(view: View, now: datetime) -> int:
-    row = view.row
+def duration_ms(row: Row, now: datetime) -> int:
+    """Return how long it took, or has taken so far."""
     if row.duration_ms is not None:
         return row.duration_ms
     if row.started_at is None:

@@ -1,35 +1,63 @@
-"""Executions as lists show them, in JSON: made once for those that have ended."""
+"""Executions as lists show them, in JSON: made once for each version of an execution."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
+from msgspec import Struct
 
 from api import answers, rendering
-from projections.queries import View
+from projections.executions import Row
+from projections.queries import Listed, Version
+
+_DURATION = b'"duration_ms":'
+
+
+class Shown(Struct, frozen=True):
+    """An execution as lists show it: JSON, in one part or around how long it has been running."""
+
+    version: Version
+    before: bytes
+    running: Row | None
+    after: bytes
+
+    def json(self, now: datetime) -> bytes:
+        """Return it as it is now."""
+        if self.running is None:
+            return self.before
+        return b"%b%d%b" % (self.before, rendering.duration_ms(self.running, now), self.after)
 
 
 class ShownRows:
-    """Remembers the JSON of executions that were shown last.
+    """Remembers executions that were shown last, each in the version that it was shown in.
 
-    What is remembered is used only for a view that is equal in all parts to the one that it was
-    made of, so that nothing need be forgotten when something changes.
+    What is remembered is used only for this very version, so that nothing need be forgotten when
+    something changes.
     """
 
     def __init__(self, most: int = 2000) -> None:
         self._most = most
-        self._kept: dict[UUID, tuple[View, msgspec.Raw]] = {}
+        self._kept: dict[UUID, Shown] = {}
 
-    def json(self, view: View, now: datetime) -> msgspec.Raw:
-        """Return an execution as lists show it."""
-        kept = self._kept.get(view.row.id)
-        if kept is not None and kept[0] == view:
-            return kept[1]
-        shown = msgspec.Raw(answers.encoded(rendering.execution(view, now)))
-        # How long it has been running is another answer each time.
-        if view.row.completed_at is not None:
-            self._kept.pop(view.row.id, None)
-            if len(self._kept) >= self._most:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[view.row.id] = (view, shown)
-        return shown
+    def known(self, version: Version) -> Shown | None:
+        """Return what was shown of this version, None if that is not known."""
+        kept = self._kept.get(version.id)
+        return kept if kept is not None and kept.version == version else None
+
+    def shown(self, rows: Iterable[Listed | Shown], now: datetime) -> list[Shown]:
+        """Return a page as it is shown, and remember what is new in it."""
+        return [row if isinstance(row, Shown) else self._made(row, now) for row in rows]
+
+    def _made(self, listed: Listed, now: datetime) -> Shown:
+        json = answers.encoded(rendering.execution(listed.view, now))
+        row = listed.view.row
+        if row.started_at is not None and row.duration_ms is None:
+            head, name, rest = json.partition(_DURATION)
+            made = Shown(listed.version, head + name, row, rest[rest.index(b",") :])
+        else:
+            made = Shown(listed.version, json, None, b"")
+        self._kept.pop(row.id, None)
+        if len(self._kept) >= self._most:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[row.id] = made
+        return made

@@ -32,7 +32,7 @@ LOOKED_AT_MAX: Final = 10_000
 # clocks may be, without an execution being missed shortly after it was created.
 CLOCKS_APART_MAX: Final = timedelta(minutes=5)
 _AT_ONCE: Final = 500
-_TODAY: Final = queries.listing("SELECT * FROM read.executions_1 WHERE id = ANY(%(ids)s)")
+_TODAY: Final = queries.listing("SELECT *, xmin FROM read.executions_1 WHERE id = ANY(%(ids)s)")
 
 
 class Moment(Struct, frozen=True):
@@ -48,7 +48,7 @@ class PastPage(Struct, frozen=True):
     `unreadable` are executions whose events up to then this version cannot read.
     """
 
-    page: Page
+    page: Page[View]
     last: UUID | None
     unreadable: list[UUID]
 

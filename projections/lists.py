@@ -7,33 +7,27 @@ its values, read from the end, and the connections plan once and for good. See d
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import psycopg
-from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import pq
 
 from domain import ids
 from projections import queries, sql, totals
-from projections.queries import Filter, Page, View
-from store.roundtrip import RoundTrips, text_array
+from projections.list_plans import MERGED_MAX, Parameters, Plan, bound, places_of, plan
+from projections.queries import Filter, Listed, Page, Version, View
+from store.roundtrip import RoundTrips, array, text_array
 
 # A range is counted no further than that; filters without one have counters.
 COUNT_MAX: Final = 2000
 # From there on the total is asked first, and the page cut from the nearer end; hours are skipped,
 # and stretches merged.
 DEEP: Final = 1000
-# More stretches than all statuses with all triggers have are read one by one, however deep.
-MERGED_MAX: Final = len(totals.PLACES)
 _ORDERS: Final = (("newest", "DESC"), ("oldest", "ASC"))
-_UNFINISHED: Final = ("pending", "running")
-_LOWEST: Final = UUID(int=0)
-_BEYOND: Final = UUID(int=(1 << 128) - 1)
 _LANES: Final = 4
 _TRIP_SECONDS: Final = 30.0
 _WAIT_SECONDS: Final = 5.0
@@ -45,38 +39,41 @@ _PLANNING: Final = (
     " SET max_parallel_workers_per_gather = 0"
 )
 _T = TypeVar("_T")
-_Parameters: TypeAlias = tuple[bytes, ...]
 
 
 def _statements() -> dict[bytes, str]:
     made = {
         b"totals": sql.named("read_totals"),
+        b"several": queries.listing(sql.named("choose_several")),
         b"begin": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         b"end": "COMMIT",
     }
     for shape in ("all", "jobs", "statuses", "jobs_and_statuses"):
-        matching = sql.named(f"match_{shape}")
         for name, direction in _ORDERS:
-            page = sql.named("choose_page").format(
-                matching=matching.format(direction=direction), direction=direction
-            )
+            found = sql.named(f"match_{shape}").format(direction=direction)
+            page = _page_of(found, direction)
+            deep = page if shape == "all" else _page_of(_merged(shape, direction), direction)
+            if shape == "all":
+                page = sql.named("choose_all").format(direction=direction)
             made[f"{name} of {shape}".encode()] = queries.listing(page)
-            if shape != "all":
-                made[f"{name} of {shape}, merged".encode()] = _merged(shape, direction)
-        counted = matching.format(direction="DESC")
-        made[f"count {shape}".encode()] = sql.named("count_matching").format(matching=counted)
+            made[f"{name} of {shape}, deep".encode()] = queries.listing(deep)
+            if name == "newest":
+                made[f"versions of {shape}".encode()] = queries.versions(page)
+                made[f"count {shape}".encode()] = sql.named("count_matching").format(matching=found)
     for name, direction in _ORDERS:
         made[f"{name} hours".encode()] = _hours(direction)
     return made
 
 
+def _page_of(matching: str, direction: str) -> str:
+    return sql.named("choose_page").format(matching=matching, direction=direction)
+
+
 def _merged(shape: str, direction: str) -> str:
     stretch = sql.named(f"merge_{shape}")
-    matching = "UNION ALL\n".join(
+    return "UNION ALL\n".join(
         stretch.format(number=number, direction=direction) for number in range(1, MERGED_MAX + 1)
     )
-    page = sql.named("choose_page").format(matching=matching, direction=direction)
-    return queries.listing(page)
 
 
 def _hours(direction: str) -> str:
@@ -97,71 +94,6 @@ def _hours(direction: str) -> str:
 STATEMENTS: Final = _statements()
 
 
-class Plan(Struct, frozen=True):
-    """How a filter is answered: by which statements, and with which parameters after the first two.
-
-    `counted` are those of the count, which a cursor does not narrow. `ranged` filters have no
-    counters. `merged` has a value of each column for each stretch, and nothing if there are too
-    many. `hours` are a job and statuses, of which what ended is counted by the hour; None if that
-    does not count what the filter chooses.
-    """
-
-    shape: str
-    listed: _Parameters
-    counted: _Parameters
-    jobs: tuple[str, ...]
-    places: tuple[int, ...]
-    unfinished: tuple[str, ...]
-    ranged: bool
-    merged: _Parameters
-    hours: _Parameters | None
-
-
-def plan(chosen: Filter) -> Plan:
-    """Return how `chosen` is answered. Pure."""
-    jobs = tuple(sorted(set(chosen.job_id)))
-    statuses = tuple(sorted(set(chosen.status or totals.STATUSES)))
-    triggers = tuple(sorted(set(chosen.triggered_by or totals.TRIGGERS)))
-    all_triggers = len(triggers) == len(totals.TRIGGERS)
-    columns: tuple[tuple[str, ...], ...]
-    if len(statuses) < len(totals.STATUSES) or not all_triggers:
-        shape = "jobs_and_statuses" if jobs else "statuses"
-        columns = (statuses, triggers, jobs) if jobs else (statuses, triggers)
-    else:
-        shape = "jobs" if jobs else "all"
-        columns = (jobs,) if jobs else ()
-    values = tuple(text_array(column) for column in columns)
-    lowest = ids.lowest_at(chosen.created_from) if chosen.created_from else _LOWEST
-    beyond = ids.lowest_at(chosen.created_to) if chosen.created_to else _BEYOND
-    before = min(beyond, chosen.before) if chosen.before else beyond
-    ranged = chosen.created_from is not None or chosen.created_to is not None
-    stretches = list(itertools.product(*columns))
-    merged = stretches if len(stretches) <= MERGED_MAX else []
-    hours = None
-    if all_triggers and len(jobs) <= 1 and not ranged and chosen.before is None:
-        job = jobs[0] if jobs else totals.ALL_JOBS
-        hours = (job.encode(), text_array(s for s in statuses if s not in _UNFINISHED))
-    return Plan(
-        shape=shape,
-        listed=(_text(lowest), _text(before), *values),
-        counted=(_text(lowest), _text(beyond), *values),
-        jobs=jobs,
-        places=_places(statuses, triggers),
-        unfinished=tuple(status for status in _UNFINISHED if status in statuses),
-        ranged=ranged,
-        merged=tuple(text_array(column) for column in zip(*merged, strict=True)),
-        hours=hours,
-    )
-
-
-def _places(statuses: Collection[str], triggers: Collection[str]) -> tuple[int, ...]:
-    return tuple(
-        place
-        for (status, trigger), place in totals.PLACES.items()
-        if status in statuses and trigger in triggers
-    )
-
-
 class Lists:
     """Answers list requests, a few at a time, each on a connection of its own."""
 
@@ -170,11 +102,27 @@ class Lists:
         self._idle: list[RoundTrips] = []
         self._free = asyncio.Semaphore(_LANES)
 
-    async def page(self, chosen: Filter, *, limit: int, offset: int) -> Page:
+    async def page(self, chosen: Filter, *, limit: int, offset: int) -> Page[View]:
         """Return one page of the executions that match, newest first."""
         planned = plan(chosen)
         ask = _deep_page if offset >= DEEP else _page
-        return await self._answered(lambda trips: ask(trips, planned, limit, offset))
+        return await self._answered(lambda trips: ask(trips, planned, limit, offset, queries.view))
+
+    async def page_beside(
+        self, known: Callable[[Version], _T | None], chosen: Filter, *, limit: int, offset: int
+    ) -> Page[Listed | _T]:
+        """Return the same page, in which what is known of the same version stands for itself.
+
+        PostgreSQL looks up versions first, and reads what is not known.
+        """
+        planned = plan(chosen)
+        if offset >= DEEP:
+            return await self._answered(
+                lambda trips: _deep_page(trips, planned, limit, offset, queries.listed)
+            )
+        return await self._answered(
+            lambda trips: _page_beside(trips, planned, limit, offset, known)
+        )
 
     async def close(self) -> None:
         """Disconnect; the next request connects again."""
@@ -229,17 +177,53 @@ async def _ended(trips: RoundTrips) -> None:
         await trips.close()
 
 
-async def _page(trips: RoundTrips, planned: Plan, limit: int, offset: int) -> Page:
+async def _page(
+    trips: RoundTrips, planned: Plan, limit: int, offset: int, make: Callable[..., _T]
+) -> Page[_T]:
     """Ask for the page and the total in one round trip."""
     _send_page(trips, planned, b"newest", limit + 1, offset)
     _send_total(trips, planned)
     listed, counted = await trips.answers()
-    rows = trips.rows(listed, queries.view)
+    rows = trips.rows(listed, make)
     total, is_exact, _ = _total(trips, planned, counted)
     return Page(rows[:limit], len(rows) > limit, total, is_exact)
 
 
-async def _deep_page(trips: RoundTrips, planned: Plan, limit: int, offset: int) -> Page:
+async def _page_beside(
+    trips: RoundTrips,
+    planned: Plan,
+    limit: int,
+    offset: int,
+    known: Callable[[Version], _T | None],
+) -> Page[Listed | _T]:
+    """Ask for versions and the total, then for what is not known in these versions.
+
+    If most is unknown, or something changes between the two, the whole page is asked for: it must
+    be of one moment.
+    """
+    _send_page(trips, planned, b"versions", limit + 1, offset)
+    _send_total(trips, planned)
+    found, counted = await trips.answers()
+    versions = trips.rows(found, Version)
+    total, is_exact, _ = _total(trips, planned, counted)
+    shown = [(version, known(version)) for version in versions[:limit]]
+    unknown = {version.id: version for version, row in shown if row is None}
+    read: dict[UUID, Listed] = {}
+    if len(unknown) > limit // 2:
+        return await _page(trips, planned, limit, offset, queries.listed)
+    if unknown:
+        _send(trips, b"several", array(unknown))
+        (answer,) = await trips.answers()
+        read = {row.version.id: row for row in trips.rows(answer, queries.listed)}
+        if {at: row.version for at, row in read.items()} != unknown:
+            return await _page(trips, planned, limit, offset, queries.listed)
+    rows = [read[version.id] if row is None else row for version, row in shown]
+    return Page(rows, len(versions) > limit, total, is_exact)
+
+
+async def _deep_page(
+    trips: RoundTrips, planned: Plan, limit: int, offset: int, make: Callable[..., _T]
+) -> Page[_T]:
     """Ask for the total first: a page beyond the middle is nearer to the other end.
 
     All that is asked sees one snapshot, or the page would be another one.
@@ -248,14 +232,14 @@ async def _deep_page(trips: RoundTrips, planned: Plan, limit: int, offset: int) 
     _send_total(trips, planned)
     _, counted = await trips.answers()
     total, is_exact, unfinished = _total(trips, planned, counted)
-    rows: list[View] = []
+    rows: list[_T] = []
     has_more = False
     if not is_exact or offset < total // 2:
         planned, skip = await _nearer(trips, planned, b"newest", offset, unfinished)
         _send_page(trips, planned, b"newest", limit + 1, skip)
         trips.send(b"end")
         listed, _ = await trips.answers()
-        rows = trips.rows(listed, queries.view)
+        rows = trips.rows(listed, make)
         has_more = len(rows) > limit
     elif offset < total:
         size = min(limit, total - offset)
@@ -264,7 +248,7 @@ async def _deep_page(trips: RoundTrips, planned: Plan, limit: int, offset: int) 
         _send_page(trips, planned, b"oldest", size, skip)
         trips.send(b"end")
         listed, _ = await trips.answers()
-        rows = trips.rows(listed, queries.view)
+        rows = trips.rows(listed, make)
     else:
         trips.send(b"end")
         await trips.answers()
@@ -287,10 +271,10 @@ async def _nearer(
     for starts_at, passed in trips.rows(answer, lambda *row: row):
         lowest, before, *values = planned.listed
         if order == b"newest":
-            cut = _text(ids.lowest_at(starts_at + timedelta(hours=1)))
+            cut = bound(ids.lowest_at(starts_at + timedelta(hours=1)))
             beyond, nearer = (cut, before), (lowest, cut)
         else:
-            cut = _text(ids.lowest_at(starts_at))
+            cut = bound(ids.lowest_at(starts_at))
             beyond, nearer = (lowest, cut), (cut, before)
         skip -= passed
         if unfinished:
@@ -299,7 +283,7 @@ async def _nearer(
     return planned, skip
 
 
-async def _unfinished_within(trips: RoundTrips, planned: Plan, bounds: _Parameters) -> int:
+async def _unfinished_within(trips: RoundTrips, planned: Plan, bounds: Parameters) -> int:
     among = plan(Filter(job_id=planned.jobs, status=planned.unfinished))
     _send_count(trips, among, *bounds, *among.counted[2:])
     (answer,) = await trips.answers()
@@ -309,8 +293,8 @@ async def _unfinished_within(trips: RoundTrips, planned: Plan, bounds: _Paramete
 
 def _send_page(trips: RoundTrips, planned: Plan, order: bytes, take: int, skip: int) -> None:
     name, listed = order + b" of " + planned.shape.encode(), planned.listed
-    if skip >= DEEP and planned.merged:
-        name, listed = name + b", merged", (*listed[:2], *planned.merged)
+    if skip >= DEEP and planned.merged is not None:
+        name, listed = name + b", deep", (*listed[:2], *planned.merged)
     _send(trips, name, b"%d" % take, b"%d" % skip, *listed)
 
 
@@ -335,14 +319,10 @@ def _total(trips: RoundTrips, planned: Plan, result: pq.abc.PGresult) -> tuple[i
         (counted,) = trips.rows(result, int)
         return min(counted, COUNT_MAX), counted <= COUNT_MAX, 0
     rows = trips.rows(result, lambda *row: row)
-    unfinished = _places(planned.unfinished, totals.TRIGGERS)
+    unfinished = places_of(planned.unfinished, totals.TRIGGERS)
     matching = {place: sum(row[place] for row in rows) for place in planned.places}
     return (
         sum(matching.values()),
         True,
         sum(count for place, count in matching.items() if place in unfinished),
     )
-
-
-def _text(value: UUID) -> bytes:
-    return str(value).encode()

@@ -1,7 +1,7 @@
 """The named reads, over the statements in sql/."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from projections import sql
 from projections.executions import Row
 from store.output import StoredStream
 
+T = TypeVar("T")
 SEVERAL_MAX: Final = 1000
 
 
@@ -31,6 +32,26 @@ class View(Struct, frozen=True):
     texts: Texts = Texts()
 
 
+class Version(Struct, frozen=True):
+    """Of which versions of which rows an execution is shown: equal only if nothing has changed.
+
+    They are the transactions that wrote the rows: of the read model, of the configuration, and of
+    the streams of output.
+    """
+
+    id: UUID
+    row: bytes
+    configuration: bytes | None
+    outputs: list[bytes]
+
+
+class Listed(Struct, frozen=True):
+    """An execution, and the version that it was read in."""
+
+    version: Version
+    view: View
+
+
 class Filter(Struct, frozen=True):
     """Which executions: any of each list, created in [from, to), older than the cursor.
 
@@ -46,10 +67,10 @@ class Filter(Struct, frozen=True):
     as_of: int | datetime | None = None
 
 
-class Page(Struct, frozen=True):
+class Page(Struct, Generic[T], frozen=True):
     """One page, and how many there are in all (exactly, or at least)."""
 
-    rows: list[View]
+    rows: list[T]
     has_more: bool
     total: int
     total_is_exact: bool
@@ -88,13 +109,24 @@ async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Aud
 
 
 _ROW_COLUMNS: Final = len(Row.__struct_fields__)
+_VERSIONS: Final = len(Version.__struct_fields__) - 1
 
 
 def view(*columns: Any) -> View:
     """Return the columns of one row of `listing`, put together."""
-    row, texts = columns[:_ROW_COLUMNS], columns[_ROW_COLUMNS:]
+    row, texts = columns[:_ROW_COLUMNS], columns[_ROW_COLUMNS:-_VERSIONS]
     configuration, message, *streams = texts
     half = len(streams) // 2
     stdout = StoredStream(*streams[:half]) if streams[0] is not None else StoredStream()
     stderr = StoredStream(*streams[half:]) if streams[half] is not None else StoredStream()
     return View(Row(*row), Texts(configuration, message, stdout, stderr))
+
+
+def listed(*columns: Any) -> Listed:
+    """Return the columns of one row of `listing`, put together, with their version."""
+    return Listed(Version(columns[0], *columns[-_VERSIONS:]), view(*columns))
+
+
+def versions(chosen: str) -> str:
+    """Return the statement that reads no more of executions than their versions."""
+    return sql.named("list_versions").format(chosen=chosen)

@@ -1,2 +1,2 @@
 -- The executions with these ids ($1).
-SELECT * FROM read.executions_1 WHERE id = ANY($1::uuid[])
+SELECT *, xmin FROM read.executions_1 WHERE id = ANY($1::uuid[])

@@ -9,7 +9,8 @@ SELECT e.id, e.position, e.version, e.attempt, e.status, e.triggered_by, e.job_i
        e.late_reported_at, e.held,
        c.body, m.body,
        o.preview, o.next_offset, o.kept_bytes, o.omitted_from, o.omitted_to, o.salt, o.erased_at,
-       x.preview, x.next_offset, x.kept_bytes, x.omitted_from, x.omitted_to, x.salt, x.erased_at
+       x.preview, x.next_offset, x.kept_bytes, x.omitted_from, x.omitted_to, x.salt, x.erased_at,
+       e.xmin, c.xmin, array_remove(ARRAY[o.xmin, x.xmin], NULL)
 FROM (
     {chosen}
 ) AS e

@@ -8,7 +8,7 @@ import pytest
 from api.ledger import Ledger
 from domain.ids import Uuid7
 from projections import lists
-from projections.queries import Filter, Page
+from projections.queries import Filter, Page, View
 from tests.support.ledgers import Desk
 
 pytestmark = pytest.mark.anyio
@@ -60,12 +60,12 @@ async def test_a_page_is_a_slice_however_deep(
                 assert (found.total, found.total_is_exact) == (len(everything), True)
 
 
-async def page(ledger: Ledger, chosen: Filter, limit: int, offset: int) -> Page:
+async def page(ledger: Ledger, chosen: Filter, limit: int, offset: int) -> Page[View]:
     """One page of the list."""
     return await ledger.lists.page(chosen, limit=limit, offset=offset)
 
 
-def ids(found: Page) -> list[Any]:
+def ids(found: Page[View]) -> list[Any]:
     """Their ids, in order."""
     return [view.row.id for view in found.rows]
 

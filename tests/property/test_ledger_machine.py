@@ -11,8 +11,14 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
+from api.shown_rows import ShownRows
 from domain import commands, errors
 from domain.job_commands import AboutJob
 from store.work import Done, Work
@@ -31,7 +37,7 @@ from tests.property.model import (
     Retry,
     Verdict,
 )
-from tests.support import invariants
+from tests.support import invariants, shown
 from tests.support.ledgers import SECRET, Desk, running_ledger
 from tests.support.postgres import Postgres
 
@@ -102,6 +108,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.database = self.postgres.fresh()
         self._model = Model()
+        self._rows = ShownRows()
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._stack = contextlib.AsyncExitStack()
         # The sweep stays away: giving up is one of the rules.
@@ -152,6 +159,11 @@ class Machine(RuleBasedStateMachine):
     def together(self, asked: list[Asked]) -> None:
         """Ask for many things at once: they meet in one batch, and are judged in order."""
         self.ask(asked)
+
+    @invariant()
+    def lists_are_never_old(self) -> None:
+        """What a server remembers of its lists is what it would read."""
+        self.runner.run(shown.check(self.desk.ledger, self._rows))
 
     def teardown(self) -> None:
         """At the end of a run every invariant holds, and all statuses are those of the model."""

@@ -1,4 +1,4 @@
-"""The JSON of an execution in a list is made once, and never shown for another state of it."""
+"""The JSON of an execution in a list is made once for each version of it, and never for another."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,16 +8,15 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from api import rendering
-from api.shown_rows import ShownRows
+from api import answers, rendering
+from api.shown_rows import Shown, ShownRows
 from projections.executions import Row
-from projections.queries import Texts, View
-from store.output import StoredStream
+from projections.queries import Listed, Version, View
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def view(number: int = 1, **fields: Any) -> View:
+def listed(number: int = 1, version: bytes = b"1", **fields: Any) -> Listed:
     row = Row(
         id=UUID(int=number),
         position=3,
@@ -32,52 +31,60 @@ def view(number: int = 1, **fields: Any) -> View:
         completed_at=NOON,
         duration_ms=5,
     )
-    return View(replace(row, **fields), Texts())
+    return Listed(Version(row.id, version, b"1", [b"1"]), View(replace(row, **fields)))
 
 
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[View]:
-    """The views of which JSON was made, in order."""
-    seen: list[View] = []
-    make = rendering.execution
-
-    def counting(one: View, now: datetime) -> Any:
-        seen.append(one)
-        return make(one, now)
-
-    monkeypatch.setattr(rendering, "execution", counting)
-    return seen
+RUNNING: dict[str, Any] = {"status": "running", "completed_at": None, "duration_ms": None}
+PENDING: dict[str, Any] = {**RUNNING, "status": "pending", "started_at": None}
 
 
-def test_an_execution_that_has_ended_is_made_once(made: list[View]) -> None:
-    rows = ShownRows()
-    first = rows.json(view(), NOON)
-    assert rows.json(view(), NOON + timedelta(days=1)) == first
-    assert msgspec.json.decode(bytes(first))["status"] == "success"
-    assert len(made) == 1
+@pytest.mark.parametrize("fields", [{}, RUNNING, PENDING])
+def test_what_is_shown_is_what_would_be_made(fields: dict[str, Any]) -> None:
+    """At any time, whether it has ended, runs or waits."""
+    one = listed(**fields)
+    (shown,) = ShownRows().shown([one], NOON)
+    for seconds in (0, 3, 86_400):
+        now = NOON + timedelta(seconds=seconds)
+        assert shown.json(now) == answers.encoded(rendering.execution(one.view, now))
 
 
-def test_any_change_is_shown_at_once(made: list[View]) -> None:
-    rows = ShownRows()
-    erased = View(view().row, Texts(stdout=StoredStream(b"out", 3, 3)))
-    changes = [view(), view(version=4, retried_as=UUID(int=9)), erased, view()]
-    for one in changes:
-        rows.json(one, NOON)
-    assert made == changes
+def test_a_name_cannot_be_taken_for_the_duration() -> None:
+    """Names that look like a field are shown as they are, and the duration where it belongs."""
+    one = listed(job_id='"duration_ms":7,', **RUNNING)
+    (shown,) = ShownRows().shown([one], NOON)
+    found = msgspec.json.decode(shown.json(NOON + timedelta(seconds=1)))
+    assert (found["job_id"], found["duration_ms"]) == ('"duration_ms":7,', 1000)
 
 
-def test_what_still_runs_is_made_each_time() -> None:
-    rows = ShownRows()
-    running = view(status="running", completed_at=None, duration_ms=None)
-    durations = [
-        msgspec.json.decode(bytes(rows.json(running, NOON + timedelta(seconds=n))))["duration_ms"]
-        for n in (1, 2)
+def test_only_the_very_version_is_known() -> None:
+    """Another row, configuration or output is another version."""
+    rows, one = ShownRows(), listed()
+    (shown,) = rows.shown([one], NOON)
+    assert rows.known(one.version) is shown
+    differing: list[dict[str, Any]] = [
+        {"id": UUID(int=2)},
+        {"row": b"2"},
+        {"configuration": None},
+        {"outputs": []},
     ]
-    assert durations == [1000, 2000]
+    for changes in differing:
+        assert rows.known(replace(one.version, **changes)) is None
 
 
-def test_only_so_many_are_kept(made: list[View]) -> None:
+def test_what_is_known_stands_for_itself() -> None:
+    """Nothing is made again of what is handed back; what is new is remembered instead."""
+    rows, later = ShownRows(), listed(version=b"2", status="failed")
+    (first,) = rows.shown([listed()], NOON)
+    again, second = rows.shown([first, later], NOON)
+    assert again is first
+    assert isinstance(second, Shown)
+    assert rows.known(first.version) is None
+    assert rows.known(later.version) is second
+
+
+def test_only_so_many_are_kept() -> None:
+    """Those that were shown last."""
     rows = ShownRows(most=2)
-    for number in (1, 2, 3, 2, 1):
-        rows.json(view(number), NOON)
-    assert [one.row.id.int for one in made] == [1, 2, 3, 1]
+    rows.shown([listed(1), listed(2), listed(1, b"2"), listed(3)], NOON)
+    known = [one for one in (listed(1, b"2"), listed(2), listed(3)) if rows.known(one.version)]
+    assert [one.version.id.int for one in known] == [1, 3]
