@@ -47,6 +47,7 @@ from api.routes import (
 )
 from api.scheduler import Scheduler
 from api.settings import Settings
+from api.shown_rows import ShownLists
 from api.waiting import Waiting
 from domain.ids import Uuid7
 from projections.lists import Lists
@@ -87,6 +88,7 @@ def create_ledger(
     waiting = Waiting()
     pool = database.pool(conninfo, size=settings.pool_size)
     views = Views(conninfo)
+    lists = Lists(conninfo)
     kept = Configurations(pool)
 
     def hear(notice: Notice) -> None:
@@ -109,7 +111,8 @@ def create_ledger(
         keys=keys,
         pool=pool,
         views=views,
-        lists=Lists(conninfo),
+        lists=lists,
+        shown=ShownLists(lists),
         configurations=kept,
         appender=appender,
         authenticator=Authenticator(pool, door.cookie_name(settings, ledger_id)),

@@ -17,6 +17,7 @@ from api.follow import Followers
 from api.presence import Presence
 from api.problems import Problem, not_found
 from api.settings import Settings
+from api.shown_rows import ShownLists
 from api.waiting import Waiting
 from domain import ids
 from domain.errors import LeaseLost
@@ -43,6 +44,7 @@ class Ledger(Struct, frozen=True):
     pool: AsyncConnectionPool[Any]
     views: Views
     lists: Lists
+    shown: ShownLists
     configurations: Configurations
     appender: Appender
     authenticator: Authenticator

@@ -1,4 +1,4 @@
-"""Executions as lists show them, in JSON: made once for each version of an execution."""
+"""Lists as they are shown: JSON, made once for each version of an execution."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,9 +6,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from api import answers, rendering
+from api import answers, rendering, wire
+from api.joint_reads import JointReads
+from api.parameters import ListQuery
 from projections.executions import Row
-from projections.queries import Listed, Version
+from projections.lists import Lists
+from projections.queries import Listed, Page, Version
 
 _DURATION = b'"duration_ms":'
 
@@ -61,3 +64,27 @@ class ShownRows:
             self._kept.pop(next(iter(self._kept)))
         self._kept[row.id] = made
         return made
+
+
+class ShownLists:
+    """Answers list requests; the same list is read once for all who ask for it meanwhile."""
+
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+        self._rows = ShownRows()
+        self._pages = JointReads(self._read)
+
+    async def page(self, asked: ListQuery) -> Page[Shown]:
+        """Return a page as it stands after it was asked for."""
+        return await self._pages.answer(asked)
+
+    async def _read(self, asked: ListQuery) -> Page[Shown]:
+        page = await self._lists.page_beside(
+            self._rows.known, asked.chosen, limit=asked.limit, offset=asked.offset
+        )
+        return Page(
+            self._rows.shown(page.rows, wire.now()),
+            page.has_more,
+            page.total,
+            page.total_is_exact,
+        )

@@ -2,12 +2,14 @@
 
 `cronledger serve` as anyone starts it, on 100,000 seeded executions (bench/seed.py). litestar
 encodes the very page that the server answered, kept decoded in memory: what the framework leaves
-us at best.
+us at best. Those who ask for the same list at once are answered by one read; so we are also
+measured with clients who ask each for another.
 
 Run: python -m bench.lists [--count 100000] [--rounds 5] [--seconds 4] [--clients 8] [--json FILE]
 """
 
 import argparse
+import itertools
 import json
 import shutil
 import tempfile
@@ -21,24 +23,31 @@ from litestar import get
 
 from bench.connection import Connection
 from bench.http import Clients, running, served_bare
-from bench.measure import interleave, machine, rates_and_ratios, report, write_result
+from bench.measure import interleave, machine, paired, rates_and_ratios, report, write_result
 from bench.seed import fill
 
 OURS = "Cronledger, newest 50"
+OTHERS = "Cronledger, another 50 each"
 BARE = "litestar, the same 50 without a database"
 PATH = "/v1/cron-executions?limit=50"
 GOALS = {BARE: 0.45}
+_numbers = itertools.count()
 
 
-async def newest(connection: Connection, end: float) -> int:
+async def newest(connection: Connection, end: float, path: str = PATH) -> int:
     """Be one client that asks for the newest 50; return how often it was answered."""
     done = 0
     while time.perf_counter() < end:
-        status, body = await connection.get(PATH)
+        status, body = await connection.get(path)
         if status != 200:
-            raise RuntimeError(f"{PATH} answered {status}: {body[:300]!r}")
+            raise RuntimeError(f"{path} answered {status}: {body[:300]!r}")
         done += 1
     return done
+
+
+async def others(connection: Connection, end: float) -> int:
+    """Be one client that asks for a list of its own, which no other read answers."""
+    return await newest(connection, end, f"{PATH}&offset={next(_numbers) % 50}")
 
 
 def page(url: str, token: str) -> dict[str, Any]:
@@ -81,16 +90,19 @@ def _measure(url: str, token: str, args: argparse.Namespace) -> None:
     with served_bare(same) as bare_url:
         contenders = {
             OURS: Clients(url, token, args.clients, newest).run,
+            OTHERS: Clients(url, token, args.clients, others).run,
             BARE: Clients(bare_url, "none", args.clients, newest).run,
         }
         rates = interleave(contenders, rounds=args.rounds, seconds=args.seconds)
     report(rates, unit="lists", ours=OURS)
     measures, ratios = rates_and_ratios(rates, unit="lists", ours=OURS, goals=GOALS)
+    ratios = [*ratios, paired(f"{OTHERS} / {BARE}", rates[OTHERS], rates[BARE])]
     write_result(
         args.json,
         name="lists over HTTP",
         what=f"{args.clients} clients over loopback ask for the newest 50 of {args.count:,} seeded "
-        "executions, authentication on. Beside it litestar encoding the same page, held in memory. "
+        "executions, authentication on, and each for another 50. Beside it litestar encoding the "
+        "same page, held in memory. "
         f"{args.rounds} rounds of {args.seconds:g} s each, in turns.",
         measures=measures,
         ratios=ratios,

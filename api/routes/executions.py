@@ -15,7 +15,6 @@ from api.answers import Answered
 from api.auth import Caller
 from api.ledger import Ledger, key_of, of
 from api.problems import not_found
-from api.shown_rows import ShownRows
 from domain import commands
 from domain.execution import Execution
 from projections import executions
@@ -26,8 +25,6 @@ from store.work import Answer, Done, IdempotencyKey, Work
 PATH: Final = "/v1/cron-executions"
 _ONE: Final = PATH + "/{execution_id:str}"
 _INLINE_BYTES: Final = 256 * 1024
-
-_shown: Final = ShownRows()
 
 
 class Nothing(Struct, forbid_unknown_fields=True):
@@ -45,14 +42,10 @@ async def list_executions(request: Req) -> ASGIApp:
     asked = parameters.list_query(request)
     if asked.chosen.as_of is not None:
         return answers.json(await past.listed(ledger, asked, asked.chosen.as_of))
-    page = await ledger.lists.page_beside(
-        _shown.known, asked.chosen, limit=asked.limit, offset=asked.offset
-    )
-    now = wire.now()
-    rows = _shown.shown(page.rows, now)
+    page = await ledger.shown.page(asked)
     cursor = None
     if page.has_more:
-        cursor = parameters.cursor(ledger.keys, asked.chosen, rows[-1].version.id)
+        cursor = parameters.cursor(ledger.keys, asked.chosen, page.rows[-1].version.id)
     pagination = wire.Pagination(
         limit=asked.limit,
         offset=asked.offset,
@@ -62,7 +55,8 @@ async def list_executions(request: Req) -> ASGIApp:
         next_cursor=cursor,
     )
     # As wire.ExecutionList, of parts that are JSON already.
-    data = b",".join(row.json(now) for row in rows)
+    now = wire.now()
+    data = b",".join(row.json(now) for row in page.rows)
     return answers.json(b'{"data":[%b],"pagination":%b}' % (data, answers.encoded(pagination)))
 
 
