@@ -178,7 +178,6 @@ def create_app(ledger: Ledger, conninfo: str) -> Any:
             app.state.metrics = metrics
             yield
 
-    rendered.prepare()
     every = (*HANDLERS, *handlers.HANDLERS)
     return Litestar(
         route_handlers=[*methods.handlers(every), *every],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal stops it."""
+    gc.disable()  # what is imported is no garbage: until the server has started
     # Imported here: `cronledger serve --help` need not wait for the whole server.
     import psycopg  # noqa: PLC0415
 

@@ -6,10 +6,9 @@ import mimetypes
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp
@@ -20,6 +19,9 @@ from api.answers import Answered
 from api.pages import words
 from api.pages.door import NotSignedIn, Visitor
 from api.problems import Problem, problem_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Req = Request[Any, Any, Any]
 _FOLDER: Final = Path(__file__).parent
@@ -89,7 +91,10 @@ def _static(name: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    # Here, since a server answers before its templates are compiled: see `prepare`.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+
     environment = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
@@ -103,7 +108,7 @@ def _environment() -> Environment:
 
 
 def prepare() -> None:
-    """Compile all templates, so that no first visitor waits for it."""
+    """Compile all templates, so that no first visitor waits for it, nor the start of a server."""
     for name in _environment().list_templates():
         _environment().get_template(name)
     assets()

@@ -1,5 +1,6 @@
 """Rules of what lives beside the HTTP server: the watch over the database, the local agent."""
 
+import gc
 import threading
 import time
 from pathlib import Path
@@ -90,3 +91,17 @@ def test_clients_of_this_machine_are_told_an_address_they_can_reach(
 ) -> None:
     """A wildcard is an address to listen on, not one to go to."""
     assert server._reachable(host) == reachable
+
+
+def test_garbage_is_looked_for_again_once_a_server_has_started() -> None:
+    """While it loads nothing is collected; what was loaded is passed by from then on."""
+    before = gc.get_threshold()
+    gc.disable()
+    try:
+        server._settle()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.enable()
+        gc.set_threshold(*before)
