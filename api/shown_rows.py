@@ -49,7 +49,10 @@ class ShownRows:
 
     def shown(self, rows: Iterable[Listed | Shown], now: datetime) -> list[Shown]:
         """Return a page as it is shown, and remember what is new in it."""
-        return [row if isinstance(row, Shown) else self._made(row, now) for row in rows]
+        return [
+            row if isinstance(row, Shown) else self.known(row.version) or self._made(row, now)
+            for row in rows
+        ]
 
     def _made(self, listed: Listed, now: datetime) -> Shown:
         json = answers.encoded(rendering.execution(listed.view, now))

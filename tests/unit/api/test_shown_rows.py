@@ -72,11 +72,12 @@ def test_only_the_very_version_is_known() -> None:
 
 
 def test_what_is_known_stands_for_itself() -> None:
-    """Nothing is made again of what is handed back; what is new is remembered instead."""
+    """Nothing is made again of what is handed back, or read again; what is new is remembered."""
     rows, later = ShownRows(), listed(version=b"2", status="failed")
     (first,) = rows.shown([listed()], NOON)
-    again, second = rows.shown([first, later], NOON)
+    again, read, second = rows.shown([first, listed(), later], NOON)
     assert again is first
+    assert read is first
     assert isinstance(second, Shown)
     assert rows.known(first.version) is None
     assert rows.known(later.version) is second
