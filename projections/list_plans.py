@@ -26,8 +26,9 @@ class Plan(Struct, frozen=True):
 
     `counted` are those of the count, which a cursor does not narrow. `ranged` filters have no
     counters. `merged` has a value of each column for each stretch, None if there are too many.
-    `hours` are a job and statuses, of which what ended is counted by the hour; None if that does
-    not count what the filter chooses.
+    `hours` are a job and statuses, of which what ended is counted by the hour, None if the filter
+    chooses several jobs or times. What is chosen and in no hour, since it has not ended, is
+    `uncounted`; what is in hours by other triggers is `others`.
     """
 
     shape: str
@@ -35,7 +36,8 @@ class Plan(Struct, frozen=True):
     counted: Parameters
     jobs: tuple[str, ...]
     places: tuple[int, ...]
-    unfinished: tuple[str, ...]
+    uncounted: Filter | None
+    others: Filter | None
     ranged: bool
     merged: Parameters | None
     hours: Parameters | None
@@ -46,9 +48,8 @@ def plan(chosen: Filter) -> Plan:
     jobs = tuple(sorted(set(chosen.job_id)))
     statuses = tuple(sorted(set(chosen.status or totals.STATUSES)))
     triggers = tuple(sorted(set(chosen.triggered_by or totals.TRIGGERS)))
-    all_triggers = len(triggers) == len(totals.TRIGGERS)
     columns: tuple[tuple[str, ...], ...]
-    if len(statuses) < len(totals.STATUSES) or not all_triggers:
+    if len(statuses) < len(totals.STATUSES) or len(triggers) < len(totals.TRIGGERS):
         shape = "jobs_and_statuses" if jobs else "statuses"
         columns = (statuses, triggers, jobs) if jobs else (statuses, triggers)
     else:
@@ -63,17 +64,20 @@ def plan(chosen: Filter) -> Plan:
     merged = None
     if len(stretches) <= MERGED_MAX:
         merged = tuple(text_array(column) for column in zip(*stretches, strict=True))
+    unfinished = tuple(status for status in _UNFINISHED if status in statuses)
+    ended = tuple(status for status in statuses if status not in _UNFINISHED)
+    beside = tuple(trigger for trigger in totals.TRIGGERS if trigger not in triggers)
     hours = None
-    if all_triggers and len(jobs) <= 1 and not ranged and chosen.before is None:
-        job = jobs[0] if jobs else totals.ALL_JOBS
-        hours = (job.encode(), text_array(s for s in statuses if s not in _UNFINISHED))
+    if len(jobs) <= 1 and not ranged and chosen.before is None:
+        hours = ((jobs[0] if jobs else totals.ALL_JOBS).encode(), text_array(ended))
     return Plan(
         shape=shape,
         listed=(bound(lowest), bound(before), *values),
         counted=(bound(lowest), bound(beyond), *values),
         jobs=jobs,
         places=places_of(statuses, triggers),
-        unfinished=tuple(status for status in _UNFINISHED if status in statuses),
+        uncounted=Filter(jobs, unfinished, triggers) if unfinished else None,
+        others=Filter(jobs, ended, beside) if ended and beside else None,
         ranged=ranged,
         merged=merged,
         hours=hours,

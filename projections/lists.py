@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 import psycopg
+from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import pq
 
@@ -177,6 +178,15 @@ async def _ended(trips: RoundTrips) -> None:
         await trips.close()
 
 
+class _Total(Struct, frozen=True):
+    """How many match, whether that is exact, and how many `uncounted` and `others` there are."""
+
+    count: int
+    is_exact: bool
+    uncounted: int = 0
+    others: int = 0
+
+
 async def _page(
     trips: RoundTrips, planned: Plan, limit: int, offset: int, make: Callable[..., _T]
 ) -> Page[_T]:
@@ -185,8 +195,8 @@ async def _page(
     _send_total(trips, planned)
     listed, counted = await trips.answers()
     rows = trips.rows(listed, make)
-    total, is_exact, _ = _total(trips, planned, counted)
-    return Page(rows[:limit], len(rows) > limit, total, is_exact)
+    total = _total(trips, planned, counted)
+    return Page(rows[:limit], len(rows) > limit, total.count, total.is_exact)
 
 
 async def _page_beside(
@@ -205,7 +215,7 @@ async def _page_beside(
     _send_total(trips, planned)
     found, counted = await trips.answers()
     versions = trips.rows(found, Version)
-    total, is_exact, _ = _total(trips, planned, counted)
+    total = _total(trips, planned, counted)
     shown = [(version, known(version)) for version in versions[:limit]]
     unknown = {version.id: version for version, row in shown if row is None}
     read: dict[UUID, Listed] = {}
@@ -218,7 +228,7 @@ async def _page_beside(
         if {at: row.version for at, row in read.items()} != unknown:
             return await _page(trips, planned, limit, offset, queries.listed)
     rows = [read[version.id] if row is None else row for version, row in shown]
-    return Page(rows, len(versions) > limit, total, is_exact)
+    return Page(rows, len(versions) > limit, total.count, total.is_exact)
 
 
 async def _deep_page(
@@ -231,20 +241,21 @@ async def _deep_page(
     trips.send(b"begin")
     _send_total(trips, planned)
     _, counted = await trips.answers()
-    total, is_exact, unfinished = _total(trips, planned, counted)
+    total = _total(trips, planned, counted)
     rows: list[_T] = []
     has_more = False
-    if not is_exact or offset < total // 2:
-        planned, skip = await _nearer(trips, planned, b"newest", offset, unfinished)
+    if not total.is_exact or offset < total.count // 2:
+        planned, skip = await _nearer(trips, planned, b"newest", offset, total)
         _send_page(trips, planned, b"newest", limit + 1, skip)
         trips.send(b"end")
         listed, _ = await trips.answers()
         rows = trips.rows(listed, make)
         has_more = len(rows) > limit
-    elif offset < total:
-        size = min(limit, total - offset)
-        has_more = offset + size < total
-        planned, skip = await _nearer(trips, planned, b"oldest", total - offset - size, unfinished)
+    elif offset < total.count:
+        size = min(limit, total.count - offset)
+        has_more = offset + size < total.count
+        before = total.count - offset - size
+        planned, skip = await _nearer(trips, planned, b"oldest", before, total)
         _send_page(trips, planned, b"oldest", size, skip)
         trips.send(b"end")
         listed, _ = await trips.answers()
@@ -252,19 +263,22 @@ async def _deep_page(
     else:
         trips.send(b"end")
         await trips.answers()
-    return Page(rows[:limit], has_more, total, is_exact)
+    return Page(rows[:limit], has_more, total.count, total.is_exact)
 
 
 async def _nearer(
-    trips: RoundTrips, planned: Plan, order: bytes, skip: int, unfinished: int
+    trips: RoundTrips, planned: Plan, order: bytes, skip: int, total: _Total
 ) -> tuple[Plan, int]:
     """Pass over what is counted by the hour: narrow the plan, and return what is left to skip.
 
-    So many `unfinished` are in no hour yet, wherever they stand: hours are passed over until no
-    more than that can be left, and then those that stand there are counted.
+    Some are in no hour yet, wherever they stand: hours are passed over until no more than that can
+    be left, and then those that stand there are counted; as are those in these hours that have
+    other triggers, if they are few, and the page far enough for that to be worth it.
     """
-    ended = skip - unfinished
-    if planned.hours is None or ended < DEEP or unfinished > COUNT_MAX:
+    ended = skip - total.uncounted
+    far = ended >= (DEEP if planned.others is None else 20 * DEEP)
+    few = total.uncounted <= COUNT_MAX and total.others <= total.count // 4
+    if planned.hours is None or not far or not few:
         return planned, skip
     _send(trips, order + b" hours", b"%d" % ended, *planned.hours)
     (answer,) = await trips.answers()
@@ -277,15 +291,18 @@ async def _nearer(
             cut = bound(ids.lowest_at(starts_at))
             beyond, nearer = (lowest, cut), (cut, before)
         skip -= passed
-        if unfinished:
-            skip -= await _unfinished_within(trips, planned, beyond)
+        skip -= await _within(trips, planned.uncounted, beyond, total.uncounted)
+        skip += await _within(trips, planned.others, beyond, passed)
         planned = replace(planned, listed=(*nearer, *values))
     return planned, skip
 
 
-async def _unfinished_within(trips: RoundTrips, planned: Plan, bounds: Parameters) -> int:
-    among = plan(Filter(job_id=planned.jobs, status=planned.unfinished))
-    _send_count(trips, among, *bounds, *among.counted[2:])
+async def _within(trips: RoundTrips, chosen: Filter | None, bounds: Parameters, most: int) -> int:
+    """Return how many of these stand there, of whom there are so many at most."""
+    if chosen is None or most == 0:
+        return 0
+    among = plan(chosen)
+    _send_count(trips, among, most, *bounds, *among.counted[2:])
     (answer,) = await trips.answers()
     (counted,) = trips.rows(answer, int)
     return counted
@@ -300,29 +317,33 @@ def _send_page(trips: RoundTrips, planned: Plan, order: bytes, take: int, skip: 
 
 def _send_total(trips: RoundTrips, planned: Plan) -> None:
     if planned.ranged:
-        _send_count(trips, planned, *planned.counted)
+        _send_count(trips, planned, COUNT_MAX + 1, *planned.counted)
     else:
         _send(trips, b"totals", text_array(planned.jobs or (totals.ALL_JOBS,)))
 
 
-def _send_count(trips: RoundTrips, planned: Plan, *counted: bytes) -> None:
-    _send(trips, b"count " + planned.shape.encode(), b"%d" % (COUNT_MAX + 1), b"0", *counted)
+def _send_count(trips: RoundTrips, planned: Plan, most: int, *counted: bytes) -> None:
+    _send(trips, b"count " + planned.shape.encode(), b"%d" % most, b"0", *counted)
 
 
 def _send(trips: RoundTrips, name: bytes, *parameters: bytes) -> None:
     trips.send(name, parameters, result_format=pq.Format.BINARY)
 
 
-def _total(trips: RoundTrips, planned: Plan, result: pq.abc.PGresult) -> tuple[int, bool, int]:
-    """Return how many match, whether that is exact, and how many of them have not ended yet."""
+def _total(trips: RoundTrips, planned: Plan, result: pq.abc.PGresult) -> _Total:
     if planned.ranged:
         (counted,) = trips.rows(result, int)
-        return min(counted, COUNT_MAX), counted <= COUNT_MAX, 0
+        return _Total(min(counted, COUNT_MAX), counted <= COUNT_MAX)
     rows = trips.rows(result, lambda *row: row)
-    unfinished = places_of(planned.unfinished, totals.TRIGGERS)
-    matching = {place: sum(row[place] for row in rows) for place in planned.places}
-    return (
-        sum(matching.values()),
-        True,
-        sum(count for place, count in matching.items() if place in unfinished),
+
+    def counts(chosen: Filter | None) -> int:
+        places = places_of(chosen.status, chosen.triggered_by) if chosen is not None else ()
+        return sum(row[place] for row in rows for place in places)
+
+    matching = sum(row[place] for row in rows for place in planned.places)
+    return _Total(
+        matching,
+        is_exact=True,
+        uncounted=counts(planned.uncounted),
+        others=counts(planned.others),
     )

@@ -18,6 +18,8 @@ FILTERS = (
     Filter(job_id=("a", "b"), status=("success", "failed")),
     Filter(status=("failed",)),
     Filter(triggered_by=("retry",)),
+    Filter(triggered_by=("manual",)),
+    Filter(job_id=("a",), triggered_by=("manual",)),
     Filter(status=("success", "running")),
     Filter(job_id=("a",), status=("success", "failed")),
     Filter(job_id=("a", "b"), status=("success", "failed", "running", "pending")),

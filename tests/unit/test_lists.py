@@ -89,7 +89,7 @@ def test_stretches_to_be_merged_have_each_a_value_of_each_column() -> None:
         (Filter(), (b"", b'{"canceled","failed","success","timeout"}')),
         (Filter(job_id=("a",), status=("failed", "running")), (b"a", b'{"failed"}')),
         (Filter(job_id=("a", "b")), None),
-        (Filter(triggered_by=("retry",)), None),
+        (Filter(status=("pending",), triggered_by=("retry",)), (b"", b"{}")),
         (Filter(created_from=created_at(ID)) if ID else Filter(), None),
         (Filter(before=ID), None),
     ],
@@ -97,5 +97,18 @@ def test_stretches_to_be_merged_have_each_a_value_of_each_column() -> None:
 def test_hours_count_what_ended_of_one_job_or_all(
     chosen: Filter, hours: tuple[bytes, ...] | None
 ) -> None:
-    """Nothing else is counted by the hour: no trigger, no several jobs, no part of an hour."""
+    """Nothing else is counted by the hour: no several jobs, no part of an hour."""
     assert plan(chosen).hours == hours
+
+
+def test_what_hours_do_not_count_and_what_they_count_besides() -> None:
+    """What has not ended is in no hour, and what ended by other triggers is in them too."""
+    chosen = Filter(job_id=("a",), status=("failed", "running"), triggered_by=("manual",))
+    planned = plan(chosen)
+    assert planned.uncounted == replace(chosen, status=("running",))
+    assert planned.others == replace(
+        chosen, status=("failed",), triggered_by=("scheduled", "retry")
+    )
+    assert plan(replace(chosen, status=("failed",))).uncounted is None
+    assert plan(replace(chosen, status=("running",))).others is None
+    assert plan(replace(chosen, triggered_by=())).others is None
