@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from psycopg import AsyncConnection
 
 from api.ledger import Ledger
 from tests.support import invariants
-from tests.support.ledgers import running_ledger
+from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database, Postgres, running_postgres
 
 # No absolute times: a machine that is busy with something else is no fault of what is tested.
@@ -60,3 +62,16 @@ async def ledger(database: Database) -> AsyncIterator[Ledger]:
     async with running_ledger(database) as started:
         yield started
     invariants.check(database.owner)
+
+
+@pytest.fixture
+def desk(ledger: Ledger) -> Desk:
+    """Where works are handed in."""
+    return Desk(ledger)
+
+
+@pytest.fixture
+async def owner(database: Database) -> AsyncIterator[AsyncConnection[Any]]:
+    """The owner's own connection, which can hold the lock and end others."""
+    async with await AsyncConnection.connect(database.owner, autocommit=True) as connection:
+        yield connection

@@ -4,18 +4,16 @@ Faults are made where they happen: in the connection, at the moment that is mean
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from api.ledger import Ledger
 from domain import errors
 from domain.execution import Execution
 from store import appender as appender_module
-from store import reading
 from store.appender import APPEND_LOCK, OutcomeUnknown, Unavailable
 from store.roundtrip import RoundTrips
 from store.work import Done
@@ -25,19 +23,6 @@ from tests.support.postgres import Database
 
 pytestmark = pytest.mark.anyio
 _SECONDS: Final = 15.0
-
-
-@pytest.fixture
-def desk(ledger: Ledger) -> Desk:
-    """Where works are handed in."""
-    return Desk(ledger)
-
-
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator[AsyncConnection[Any]]:
-    """The owner's own connection, which can hold the lock and end others."""
-    async with await AsyncConnection.connect(database.owner, autocommit=True) as connection:
-        yield connection
 
 
 def _state(answer: Done | BaseException) -> Execution:
@@ -297,76 +282,6 @@ async def test_a_backend_that_dies_at_any_step(
     assert seen >= trips
     assert await _count(owner) == len(states)
     invariants.check(database.owner)
-
-
-@pytest.mark.parametrize("trips", range(1, 9))
-async def test_a_batch_begun_behind_another_is_all_or_nothing_too(
-    desk: Desk,
-    owner: AsyncConnection[Any],
-    monkeypatch: pytest.MonkeyPatch,
-    database: Database,
-    trips: int,
-) -> None:
-    """Whichever of several batches in a row the backend dies in, each command knows its fate."""
-    seen = 0
-    answers = RoundTrips.answers
-    asked: list[asyncio.Task[Done]] = []
-
-    async def deadly(connection: RoundTrips, **options: Any) -> list[Any]:
-        nonlocal seen
-        seen += 1
-        if seen <= 2 * trips:
-            # It comes while a batch is under way: the next one begins behind that.
-            asked.append(asyncio.create_task(desk.do(desk.create())))
-        if seen == trips:
-            await owner.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s",
-                [connection._connection.info.backend_pid],
-            )
-        return await answers(connection, **options)
-
-    monkeypatch.setattr(RoundTrips, "answers", deadly)
-    done: list[Done | BaseException] = []
-    async with asyncio.timeout(_SECONDS):
-        while seen <= 2 * trips:
-            done += await asyncio.gather(desk.do(desk.create()), return_exceptions=True)
-        done += await asyncio.gather(*asked, return_exceptions=True)
-
-    assert all(isinstance(one, Done) or type(one) is Unavailable for one in done)
-    assert await _count(owner) == sum(isinstance(one, Done) for one in done)
-    invariants.check(database.owner)
-
-
-async def test_a_batch_that_cannot_be_begun_early_is_begun_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fault while the next batch is asked for, behind a commit, costs neither of the two."""
-    await desk.do(desk.create())
-    ask, answers = reading.ask, RoundTrips.answers
-    asked: list[asyncio.Task[Done]] = []
-    faults = 0
-
-    async def answering(connection: RoundTrips, **options: Any) -> list[Any]:
-        if not asked:
-            # It comes while the first batch is under way.
-            asked.append(asyncio.create_task(desk.do(desk.create())))
-        return await answers(connection, **options)
-
-    def faulty(*arguments: Any) -> reading.Asked:
-        nonlocal faults
-        begun = ask(*arguments)
-        if asked and not faults:
-            faults += 1
-            raise RuntimeError("half of it has left")
-        return begun
-
-    monkeypatch.setattr(RoundTrips, "answers", answering)
-    monkeypatch.setattr(reading, "ask", faulty)
-
-    first = await desk.do(desk.create())
-
-    assert (_state(first).status, _state(await asked[0]).status) == ("pending", "pending")
-    assert faults == 1
 
 
 async def test_two_servers_share_one_order(database: Database) -> None:
