@@ -101,14 +101,25 @@ def evolve(state: Execution | None, envelope: Happened) -> Execution | None:
                 fence=envelope.command_id,
                 started_at=envelope.at,
             )
-        case (
-            events.Completed()
-            | events.TimedOut()
-            | events.Canceled()
-            | events.Lost()
-            | events.NotStarted()
-        ):
-            return _ended(state, envelope, event)
+        case events.Completed():
+            ending = event.ending
+            is_good = ending.exit_code == 0 and ending.failure_reason is None
+            return _ended(state, envelope, "success" if is_good else "failed", "agent", ending)
+        case _:
+            return _given_up(state, envelope, event)
+
+
+def _given_up(state: Execution, envelope: Happened, event: Event) -> Execution:
+    """Return the state after an end that was not the command's own, or after anything else."""
+    match event:
+        case events.TimedOut():
+            return _ended(state, envelope, "timeout", event.observed_by, event.ending)
+        case events.Canceled():
+            return _ended(state, envelope, "canceled", event.observed_by, event.ending)
+        case events.Lost():
+            return _ended(state, envelope, "failed", event.observed_by, event.ending)
+        case events.NotStarted():
+            return _ended(state, envelope, "failed", "server", None)
         case _:
             return _noted(state, envelope, event)
 
@@ -159,31 +170,22 @@ def _created(envelope: Happened, event: events.Created) -> Execution:
     )
 
 
-_Final: TypeAlias = (
-    events.Completed | events.TimedOut | events.Canceled | events.Lost | events.NotStarted
-)
-
-
-def _ended(state: Execution, envelope: Happened, event: _Final) -> Execution:
+def _ended(
+    state: Execution,
+    envelope: Happened,
+    status: Status,
+    observer: Observer,
+    ending: Ending | None,
+) -> Execution:
     return replace(
         state,
         version=envelope.originator_version,
-        status=_final_status(event),
+        status=status,
         completed_at=envelope.at,
-        observed_by=_observer(event),
-        outcome=_OUTCOMES.get(type(event)),
-        ending=None if isinstance(event, events.NotStarted) else event.ending,
+        observed_by=observer,
+        outcome=_OUTCOMES.get(envelope.event.__class__),
+        ending=ending,
     )
-
-
-def _observer(event: _Final) -> Observer:
-    match event:
-        case events.Completed():
-            return "agent"
-        case events.NotStarted():
-            return "server"
-        case _:
-            return event.observed_by
 
 
 _OUTCOMES: Final[dict[type[Event], Outcome]] = {
@@ -191,17 +193,3 @@ _OUTCOMES: Final[dict[type[Event], Outcome]] = {
     events.TimedOut: "timed_out",
     events.Canceled: "canceled",
 }
-
-
-def _final_status(event: _Final) -> Status:
-    match event:
-        case events.Completed(ending=ending):
-            return (
-                "success" if ending.exit_code == 0 and ending.failure_reason is None else "failed"
-            )
-        case events.TimedOut():
-            return "timeout"
-        case events.Canceled():
-            return "canceled"
-        case events.Lost() | events.NotStarted():
-            return "failed"

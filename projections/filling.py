@@ -97,16 +97,15 @@ def _fill_part(
         reader.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         sinks = _sinks(stack, conninfo, models)
         for batch in batches(reader, part):
-            folded = list(map(fold, batch))
+            folded = [(state, at) for state, at in map(fold, batch) if state is not None]
             for refold in refolds:
-                for state, position, _ in folded:
-                    if state is not None:
-                        for table, row in refold.take(state, position):
-                            sinks[table](row)
-            events = sum(len(stream.events) for stream in batch)
+                for state, position in folded:
+                    for table, row in refold.take(state, position):
+                        sinks[table](row)
+            events = sum(len(stream.versions) for stream in batch)
             counted.events += events
-            counted.unreadable += sum(one.unreadable is not None for one in folded)
-            counted.streams += sum(one.state is not None for one in folded)
+            counted.unreadable += sum(stream.unreadable is not None for stream in batch)
+            counted.streams += len(folded)
             tell(events)
     return refolds, counted
 

@@ -3,27 +3,20 @@
 from typing import NamedTuple
 
 from domain.streams import State, evolve
-from store.log_streams import Stream, decoded
-from store.mapper import UnreadableEvent
+from store.log_streams import Stream
 
 
 class Folded(NamedTuple):
-    """The last state that can be read of a stream, since which position, and what stopped it."""
+    """The last state that can be read of a stream, and since which position."""
 
     state: State | None
     position: int = 0
-    unreadable: UnreadableEvent | None = None
 
 
 def fold(stream: Stream) -> Folded:
     """Return the last state of one stream."""
-    one, events = stream
     state: State | None = None
-    position = 0
-    try:
-        for event in events:
-            state = evolve(state, decoded(one, event))
-            position = event.position
-    except UnreadableEvent as error:
-        return Folded(state, position, error)
-    return Folded(state, position, None)
+    for happened in stream.happened:
+        state = evolve(state, happened)
+    readable = len(stream.happened)
+    return Folded(state, stream.positions[readable - 1] if readable else 0)

@@ -8,7 +8,6 @@ head that was remembered outside the database does not fit any more.
 import hashlib
 import struct
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from psycopg import Connection
 
 from projections.findings import Findings
 from store import chain, copying
-from store.log_streams import time, uuid
+from store.log_streams import SINCE_1970, time, uuid
 from store.witness import Sighting
 
 _COPY: Final = """
@@ -28,8 +27,6 @@ COPY (
 _row: Final = struct.Struct(">2x4xq4xq4xq4xq4x16s4x16s4x16s4x16s4xi4xh4x32s")
 _hashed: Final = struct.Struct(">QQqq16s16s16s16sIH")
 _FIXED: Final = _row.size
-# The database counts from 2000, the hash from 1970.
-_SINCE_1970: Final = (copying.EPOCH - datetime(1970, 1, 1, tzinfo=UTC)).days * 86_400_000_000
 _TOLD_EVERY: Final = 5000
 
 
@@ -68,7 +65,7 @@ def check_chain(
         if before.leaf_hash is not None:
             fixed = _hashed.pack(
                 *(position % 2**64, commit % 2**64),
-                *(occurred + _SINCE_1970, recorded + _SINCE_1970),
+                *(occurred + SINCE_1970, recorded + SINCE_1970),
                 *(ledger, stream, command, correlation, version % 2**32, schema % 2**16),
             )
             # What is left has the very layout in which it is hashed: each text after its length.

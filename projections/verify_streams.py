@@ -17,8 +17,7 @@ from projections.kinds import KINDS, kind_of
 from projections.read_models import ReadModel, TableRow
 from projections.verify_bodies import Bodies, erased
 from projections.verify_rows import KIND, Comparison, comparison
-from store.log_streams import Range, Stream, batches, decoded
-from store.mapper import UnreadableEvent
+from store.log_streams import Range, Stream, batches
 
 
 class Judged(NamedTuple):
@@ -54,7 +53,7 @@ def check_streams(
                 if isinstance(one.state, Execution):
                     bodies.check(found, one.state.id, one.endings, one.messages)
             refolded.take(judged)
-            tell(sum(len(stream.events) for stream in batch))
+            tell(sum(len(stream.versions) for stream in batch))
         bodies.rest(found)
         refolded.finish(asking)
     return found
@@ -113,37 +112,38 @@ def _is_as_written(
 
 def judge(stream: Stream, found: Findings) -> Judged:
     """Follow one stream by the rules of its kind, and note where it leaves them."""
-    one, events = stream
-    name = kind_of(events[0].type)
-    kind = KINDS.get(name)
+    _check_order(stream, found)
+    one, begins = stream.id, stream.kind
+    kind = KINDS.get(kind_of(begins))
+    if kind is None:
+        found.add("payload", one, f"begins with {begins}: a kind that is not known here")
+        return Judged(None, 0, [], {})
     state: State | None = None
-    position = last = 0
     endings: list[Ending] = []
     messages: dict[int, BodyDigest] = {}
-    if kind is None:
-        found.add("payload", one, f"begins with {events[0].type}: a kind that is not known here")
-    readable = kind is not None
-    for number, event in enumerate(events, 1):
-        if event.version != number and (number == 1 or event.version != events[number - 2][1] + 1):
-            found.add("version", one, f"version {event.version} stands where {number} should be")
-        if event.position <= last:
-            found.add("order", one, f"version {event.version} is at {event.position}, after {last}")
-        last = event.position
-        if kind is None or not readable:
-            continue
-        try:
-            happened = decoded(one, event)
-        except UnreadableEvent as error:
-            found.add("payload", one, f"position {event.position}: {error}")
-            readable = False
-            continue
+    for position, happened in zip(stream.positions, stream.happened, strict=False):
         if (complaint := kind.complaint(state, happened)) is not None:
-            found.add("path", one, f"position {event.position}: {complaint}")
+            found.add("path", one, f"position {position}: {complaint}")
         ending = getattr(happened.event, "ending", None)
         if ending is not None:
             endings.append(ending)
             if ending.message is not None:
-                messages[event.version] = ending.message
+                messages[happened.originator_version] = ending.message
         state = evolve(state, happened)
-        position = event.position
-    return Judged(state, position, endings, messages)
+    readable = len(stream.happened)
+    if stream.unreadable is not None:
+        found.add("payload", one, f"position {stream.positions[readable]}: {stream.unreadable}")
+    return Judged(state, stream.positions[readable - 1] if readable else 0, endings, messages)
+
+
+def _check_order(stream: Stream, found: Findings) -> None:
+    """Note versions that do not follow each other, and positions that do not rise."""
+    last = before = 0
+    for number, (version, position) in enumerate(
+        zip(stream.versions, stream.positions, strict=True), 1
+    ):
+        if version not in (number, before + 1) or (number == 1 and version != 1):
+            found.add("version", stream.id, f"version {version} stands where {number} should be")
+        if position <= last:
+            found.add("order", stream.id, f"version {version} is at {position}, after {last}")
+        last, before = position, version

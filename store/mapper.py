@@ -4,7 +4,7 @@ The stored name of an event is the tag of its Struct, never an import path; the 
 JSON, kept byte for byte.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 from uuid import UUID
 
@@ -20,6 +20,9 @@ SCHEMA_VERSIONS: Final[dict[str, int]] = {
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Event)
+_TAGS: Final = {event: str(event.__struct_config__.tag) for event in get_args(Event)}
+# Types and versions whose payloads are decoded as they are.
+_PLAIN: Final = frozenset(SCHEMA_VERSIONS.items() - UPCASTERS.keys())
 
 
 class UnreadableEvent(Exception):
@@ -69,3 +72,20 @@ def decode(
     if event.__struct_config__.tag != event_type:
         raise UnreadableEvent(stream_id, event_type, "the payload is of another type")
     return event
+
+
+def decode_all(
+    event_types: Sequence[str], schema_versions: Sequence[int], payloads: Sequence[memoryview]
+) -> list[Event] | None:
+    """Return many events, for half of what `decode` takes for each.
+
+    None says that one of them wants a closer look: `decode` reads it in its own way, or says why
+    it cannot be read.
+    """
+    if not _PLAIN.issuperset(zip(event_types, schema_versions, strict=True)):
+        return None
+    try:
+        events = list(map(_decoder.decode, payloads))
+    except ValueError:  # msgspec's errors are such, too
+        return None
+    return events if [_TAGS[event.__class__] for event in events] == event_types else None
