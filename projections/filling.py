@@ -6,7 +6,6 @@ Two processes, each with half of the streams: Python folds on one core. Both rea
 import gc
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -15,7 +14,7 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from projections import shadow
-from projections.folding import fold
+from projections.folding import by_table, complete, fold
 from projections.read_models import ReadModel, Refold
 from projections.workers import ALONE_MAX, Progress, Told, together
 from store.copying import Filling, RowPacker
@@ -98,10 +97,8 @@ def _fill_part(
         sinks = _sinks(stack, conninfo, models)
         for batch in batches(reader, part):
             folded = [(state, at) for state, at in map(fold, batch) if state is not None]
-            for refold in refolds:
-                for state, position in folded:
-                    for table, row in refold.take(state, position):
-                        sinks[table](row)
+            for table, rows in complete(refolds, folded).items():
+                sinks[table](rows)
             events = sum(len(stream.versions) for stream in batch)
             counted.events += events
             counted.unreadable += sum(stream.unreadable is not None for stream in batch)
@@ -112,20 +109,19 @@ def _fill_part(
 
 def _write_rest(conninfo: str, models: Sequence[ReadModel], refolds: Sequence[Refold]) -> None:
     """Write the rows that were complete only at the end."""
-    rest = (found for refold in refolds for found in refold.rest())
-    first = next(rest, None)
-    if first is None:
+    rest = by_table(row for refold in refolds for row in refold.rest())
+    if not rest:
         return
     with ExitStack() as stack:
         sinks = _sinks(stack, conninfo, models)
-        for table, row in chain((first,), rest):
-            sinks[table](row)
+        for table, rows in rest.items():
+            sinks[table](rows)
 
 
 def _sinks(
     stack: ExitStack, conninfo: str, models: Sequence[ReadModel]
-) -> dict[str, Callable[[Struct], None]]:
-    """Return what writes a row into the shadow of each table, over a connection each."""
+) -> dict[str, Callable[[Sequence[Struct]], None]]:
+    """Return what writes rows into the shadow of each table, over a connection each."""
     sinks = {}
     for model in models:
         for table, row in model.tables.items():
@@ -141,9 +137,8 @@ def _sinks(
     return sinks
 
 
-def _sink(filling: Filling, pack: RowPacker) -> Callable[[Struct], None]:
-    write = filling.write
-    return lambda row: write(pack(row))
+def _sink(filling: Filling, pack: RowPacker) -> Callable[[Sequence[Struct]], None]:
+    return lambda rows: filling.write(pack(rows))
 
 
 def _connected(conninfo: str) -> Connection[Any]:

@@ -1,8 +1,14 @@
-"""Streams folded into their last states, for rebuild."""
+"""Streams folded into their last states, and these into rows: for rebuild and verify."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, starmap
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from domain.streams import State, evolve
+from projections.read_models import Refold, TableRow
 from store.log_streams import Stream
 
 
@@ -20,3 +26,23 @@ def fold(stream: Stream) -> Folded:
         state = evolve(state, happened)
     readable = len(stream.happened)
     return Folded(state, stream.positions[readable - 1] if readable else 0)
+
+
+def complete(
+    refolds: Iterable[Refold], states: Sequence[tuple[State, int]]
+) -> Mapping[str, Sequence[Struct]]:
+    """Return the rows that are complete once some streams more are taken, by table.
+
+    Of each stream the last state, and since which position it has it.
+    """
+    return by_table(
+        chain.from_iterable(chain.from_iterable(starmap(refold.take, states)) for refold in refolds)
+    )
+
+
+def by_table(rows: Iterable[TableRow]) -> Mapping[str, Sequence[Struct]]:
+    """Return rows by their table."""
+    found: defaultdict[str, list[Struct]] = defaultdict(list)
+    for table, row in rows:
+        found[table].append(row)
+    return found

@@ -20,8 +20,8 @@ _EXPECTED: Final = "expected_"
 class Comparison(Protocol):
     """Compares one table."""
 
-    def expect(self, row: Struct) -> None:
-        """Take a row that the fold gives."""
+    def expect(self, rows: Sequence[Struct]) -> None:
+        """Take some rows that the fold gives."""
         ...
 
     def finish(self, connection: Connection[Any]) -> None:
@@ -57,15 +57,21 @@ class InStep:
         )
         self._differing: dict[Any, Struct] = {}
 
-    def expect(self, row: Struct) -> None:
-        """Compare with the row that is stored under the same key."""
+    def expect(self, rows: Sequence[Struct]) -> None:
+        """Compare each with the row that is stored under the same key."""
+        for row, packed in zip(rows, self._pack(rows), strict=True):
+            stored = self._stored.row
+            if stored is not None and stored == packed:
+                self._stored.advance()
+            else:
+                self._expect_another(row, packed)
+
+    def _expect_another(self, row: Struct, packed: bytes) -> None:
         one = getattr(row, self._names[0])
-        packed = self._pack(row)
         key = packed[6:22]
         stored = self._stored
-        if stored.key is not None and stored.key[0] != key:
-            for extra in stored.before((key,)):
-                self._extra(extra)
+        for extra in stored.before((key,)):
+            self._extra(extra)
         found = next(stored.at((key,)), None)
         if found is None:
             self._found.add(KIND, f"{self._table} {one}", "the row is missing")
@@ -138,9 +144,9 @@ class Aside:
         self._closing = stack.enter_context(ExitStack())
         self._closing.enter_context(self._filling)
 
-    def expect(self, row: Struct) -> None:
-        """Lay the row aside."""
-        self._filling.write(self._pack(row))
+    def expect(self, rows: Sequence[Struct]) -> None:
+        """Lay the rows aside."""
+        self._filling.write(self._pack(rows))
 
     def finish(self, connection: Connection[Any]) -> None:  # noqa: ARG002 - we have our own
         """Compare, and say what differs."""

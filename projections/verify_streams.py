@@ -1,11 +1,12 @@
 """The log stream by stream: legal paths, readable payloads, bodies, the read models refolded."""
 
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import psycopg
+from msgspec import Struct
 from psycopg import Connection
 
 from domain.events import BodyDigest, Ending
@@ -13,8 +14,9 @@ from domain.execution import Execution
 from domain.streams import State, evolve
 from projections import shadow
 from projections.findings import Findings
+from projections.folding import by_table, complete
 from projections.kinds import KINDS, kind_of
-from projections.read_models import ReadModel, TableRow
+from projections.read_models import ReadModel
 from projections.verify_bodies import Bodies, erased
 from projections.verify_rows import KIND, Comparison, comparison
 from store.log_streams import Range, Stream, batches
@@ -79,22 +81,19 @@ class _Refolded:
 
     def take(self, judged: Sequence[Judged]) -> None:
         """Take some streams in their last states."""
-        for refold in self._refolds:
-            for state, position, *_ in judged:
-                if state is not None:
-                    self._expect(refold.take(state, position))
+        states = [(state, at) for state, at, *_ in judged if state is not None]
+        self._expect(complete(self._refolds, states))
 
     def finish(self, connection: Connection[Any]) -> None:
         """Compare what is left."""
-        for refold in self._refolds:
-            self._expect(refold.rest())
+        self._expect(by_table(row for refold in self._refolds for row in refold.rest()))
         for one in self._tables.values():
             one.finish(connection)
 
-    def _expect(self, rows: Iterable[TableRow]) -> None:
-        for table, row in rows:
+    def _expect(self, found: Mapping[str, Sequence[Struct]]) -> None:
+        for table, rows in found.items():
             if table in self._tables:
-                self._tables[table].expect(row)
+                self._tables[table].expect(rows)
 
 
 def _is_as_written(

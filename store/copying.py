@@ -7,10 +7,10 @@ length in 4, -1 for null.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from operator import itemgetter
+from itertools import repeat
 from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
@@ -73,10 +73,10 @@ class Filling:
         self._parts = [_HEADER]
         self._bytes = 0
 
-    def write(self, row: bytes) -> None:
-        """Write one packed row."""
-        self._parts.append(row)
-        self._bytes += len(row)
+    def write(self, packed: Sequence[bytes]) -> None:
+        """Write some packed rows."""
+        self._parts += packed
+        self._bytes += sum(map(len, packed))
         if self._bytes > _FLUSH_BYTES:
             self._flush()
 
@@ -111,7 +111,7 @@ class Filling:
 
 
 class RowPacker:
-    """Packs a Struct whose fields go into columns of a table.
+    """Packs Structs whose fields go into columns of a table, a column of many rows at a time.
 
     Most values of numbers, words and digests come again and again, and together: those are packed
     once for all rows that have the same ones, and stand at the end of a row. `columns` is the order
@@ -128,27 +128,32 @@ class RowPacker:
         alone = [name for name in names if name not in again]
         self.columns: Sequence[str] = (*alone, *again)
         self._head = _count(len(names))
-        self._pick_alone = _picker([names.index(name) for name in alone])
-        self._pick_again = _picker([names.index(name) for name in again])
-        self._alone = [_PACKERS[types[name]] for name in alone]
-        packers = [_PACKERS[types[name]] for name in again]
-        self._again = _Remembered(packers)
+        self._alone = [(names.index(name), _PACKERS[types[name]]) for name in alone]
+        self._places = [names.index(name) for name in again]
+        self._again = _Remembered([_PACKERS[types[name]] for name in again])
 
-    def __call__(self, row: Struct) -> bytes:
-        """Return a row as COPY has it."""
-        values = astuple(row)
-        parts = [
-            _NULL if value is None else pack(value)
-            for value, pack in zip(self._pick_alone(values), self._alone, strict=False)
-        ]
-        return self._head + b"".join(parts) + self._again[self._pick_again(values)]
+    def __call__(self, rows: Sequence[Struct]) -> list[bytes]:
+        """Return rows as COPY has them."""
+        if not rows:
+            return []
+        values = list(zip(*map(astuple, rows), strict=True))
+        parts: list[Iterable[bytes]] = [repeat(self._head, len(rows))]
+        parts += [_packed(values[place], pack) for place, pack in self._alone]
+        again = zip(*[values[place] for place in self._places], strict=True)
+        parts.append(
+            map(self._again.__getitem__, again) if self._places else repeat(b"", len(rows))
+        )
+        return list(map(b"".join, zip(*parts, strict=True)))
 
 
-def _picker(places: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Return what takes the values at some places out of a tuple."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda values: tuple(values[place] for place in places)
+def _packed(column: Sequence[Any], pack: Packer) -> Iterable[bytes]:
+    """Return the values of one column; most columns have only nulls, or none."""
+    nulls = column.count(None)
+    if nulls == len(column):
+        return repeat(_NULL, nulls)
+    if not nulls:
+        return map(pack, column)
+    return [_NULL if value is None else pack(value) for value in column]
 
 
 def columns(data: memoryview, count: int | None = None) -> list[bytes | None]:
@@ -179,33 +184,39 @@ class Sorted:
     def __init__(self, found: Iterator[memoryview], key_columns: int = 1) -> None:
         self._found = found
         self._key_columns = key_columns
-        self._advance()
+        self.advance()
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """Go on to the next row; `row` is None after the last one."""
         self.row = next(self._found, None)
-        self.key: tuple[bytes | None, ...] | None = None
-        if self.row is not None:
-            self.key = tuple(columns(self.row, self._key_columns))
+        self._key: tuple[bytes | None, ...] | None = None
+
+    @property
+    def key(self) -> tuple[bytes | None, ...] | None:
+        """The first columns of the row."""
+        if self._key is None and self.row is not None:
+            self._key = tuple(columns(self.row, self._key_columns))
+        return self._key
 
     def take(self) -> Iterator[memoryview]:
         """Return the rows from here on, for as long as who asks goes on asking."""
         while self.row is not None:
             row = self.row
-            self._advance()
+            self.advance()
             yield row
 
     def before(self, key: tuple[bytes, ...]) -> Iterator[memoryview]:
         """Return the rows whose key is lower: nothing else has such a one."""
         while self.row is not None and self.key is not None and self.key[: len(key)] < key:
             row = self.row
-            self._advance()
+            self.advance()
             yield row
 
     def at(self, key: tuple[bytes, ...]) -> Iterator[memoryview]:
         """Return the rows with this key; ask for those before it first."""
         while self.row is not None and self.key is not None and self.key[: len(key)] == key:
             row = self.row
-            self._advance()
+            self.advance()
             yield row
 
 

@@ -71,15 +71,14 @@ def test_rows_go_in_and_out(lent: Database, made: list[Anything]) -> None:
     with psycopg.connect(lent.owner, autocommit=True, options="-c timezone=UTC") as connection:
         connection.execute(f"CREATE TEMPORARY TABLE anything ({listed})".encode())
         with Filling(connection, f"COPY anything ({order}) FROM STDIN (FORMAT BINARY)") as filling:
-            for row in made:
-                filling.write(pack(row))
+            filling.write(pack(made))
 
         found = connection.execute("SELECT * FROM anything").fetchall()
         copied = rows(connection, f"COPY anything ({order}) TO STDOUT (FORMAT BINARY)")
         out = [bytes(row) for row in copied]
 
     assert found == [_as_stored(row) for row in made]
-    assert out == [pack(row) for row in made]
+    assert out == pack(made) == [packed for row in made for packed in pack([row])]
 
 
 def _as_stored(row: Anything) -> tuple[object, ...]:
