@@ -146,13 +146,15 @@ class Statistics:
         """Add one execution; return the rows of the intervals that are over."""
         if not isinstance(state, Execution):
             return ()
-        if _hour_of(state) == self._hour:
-            self._add(state)
-            return ()
-        self._add_up()
-        self._add(state)
-        day, hour = _intervals(self._hour)
-        return [*self._hours.take_before(hour), *self._days.take_before(day)]
+        over: Iterable[tuple[str, Struct]] = ()
+        if (hour := _hour_of(state)) != self._hour:
+            self._add_up()
+            self._hour = hour
+            day, begins = _intervals(hour)
+            over = [*self._hours.take_before(begins), *self._days.take_before(day)]
+        if state.completed_at is not None:
+            self._add(state, state.completed_at)
+        return over
 
     def join(self, later: "Statistics") -> None:
         """Take over the rows that a pass over later executions holds back."""
@@ -167,16 +169,12 @@ class Statistics:
         self._add_up()
         return [*self._hours.take(), *self._days.take(), *self._ever.take()]
 
-    def _add(self, state: Execution) -> None:
-        if (hour := _hour_of(state)) != self._hour:
-            self._add_up()
-            self._hour = hour
-        if state.completed_at is None:
-            return
+    def _add(self, state: Execution, at: datetime) -> None:
+        """Add one that has ended to what was taken of its hour."""
         milliseconds, measured = _measured(state)
         key = (state.job_id, *measured)
-        count, highest, last = self._taken.get(key, (0, milliseconds, state.completed_at))
-        self._taken[key] = (count + 1, max(highest, milliseconds), max(last, state.completed_at))
+        count, highest, last = self._taken.get(key, (0, milliseconds, at))
+        self._taken[key] = (count + 1, max(highest, milliseconds), max(last, at))
 
     def _add_up(self) -> None:
         """Add what was taken of one hour to all tables."""

@@ -119,11 +119,12 @@ class Bodies:
         self._orphans(found, (key,))
         if messages or self._is_next(self._messages, key):
             self._check_messages(found, execution_id, messages)
-        endings = list(endings)
-        if endings or self._is_next(self._outputs, key) or self._is_next(self._chunks, key):
+        kept = [one for one in endings if one.stdout.kept_bytes or one.stderr.kept_bytes]
+        if kept or self._is_next(self._outputs, key) or self._is_next(self._chunks, key):
             for stream_number, name in _NAMES.items():
-                claims: list[StreamDigest] = [getattr(ending, name) for ending in endings]
-                self._check_output(found, execution_id, stream_number, claims)
+                claims: list[StreamDigest] = [getattr(ending, name) for ending in kept]
+                for wrong in self._check_output(found, execution_id, stream_number, claims):
+                    found.add("output", f"{execution_id} {name}", wrong)
 
     def rest(self, found: Findings) -> None:
         """Note what belongs to no stream at all."""
@@ -163,27 +164,26 @@ class Bodies:
 
     def _check_output(
         self, found: Findings, execution_id: UUID, number_: int, claims: Iterable[StreamDigest]
-    ) -> None:
+    ) -> Iterator[str]:
+        """Return what is wrong with one output stream; `found` counts it if it was erased."""
         key = (execution_id.bytes, number_.to_bytes(2, "big"))
         stored = next(self._outputs.at(key), None)
         chunks = self._chunks.at(key)
         told = sorted((c for c in claims if c.kept_bytes), key=lambda claim: claim.kept_bytes)
-        where = f"{execution_id} {_NAMES[number_]}"
+        is_erased = execution_id in self.erased.outputs
         if stored is None:
             if next(chunks, None) is not None:
-                found.add("output", where, "has chunks, and no row that they belong to")
-            elif told and execution_id in self.erased.outputs:
+                yield "has chunks, and no row that they belong to"
+            elif told and is_erased:
                 found.erased += 1
             elif told:
-                found.add("output", where, f"{told[-1].kept_bytes} bytes of it are missing")
+                yield f"{told[-1].kept_bytes} bytes of it are missing"
             for _ in chunks:
                 pass  # said once is enough
-            return
-        if execution_id in self.erased.outputs and self._chunks.key != key:
+        elif is_erased and self._chunks.key != key:
             found.erased += bool(told)
-            return
-        for wrong in _wrong_output(columns(stored), chunks, told, number_):
-            found.add("output", where, wrong)
+        else:
+            yield from _wrong_output(columns(stored), chunks, told, number_)
 
 
 def _wrong_output(
