@@ -4,21 +4,21 @@ Two processes, each with half of the streams: Python folds on one core. Both rea
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import psycopg
 from msgspec import Struct
-from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from projections import shadow
-from projections.folding import by_table, complete, fold
+from projections.folding import complete, fold, rest
 from projections.read_models import ReadModel, Refold
-from projections.workers import ALONE_MAX, Progress, Told, together
+from projections.snapshot import Snapshot
+from projections.workers import ALONE_MAX, Listener, Progress, Told, together
 from store.copying import Filling, RowPacker
-from store.log_streams import Range, batches
+from store.log_streams import Range, batches, halves
 
 WORKER: Final = "cronledger rebuild worker"
 
@@ -31,69 +31,43 @@ class Counted(Struct):
     unreadable: int = 0
 
 
-_Filled: TypeAlias = tuple[list[Refold], Counted]
-
-
-class _Snapshot(Struct, frozen=True):
-    """What all who read the log must agree on."""
-
-    name: str
-    position: int
-    middle: Any
-
-
 def fill(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> tuple[int, Counted]:
     """Fold the whole log into the shadow tables; return up to which position, and what it held."""
+    conninfo = make_conninfo(conninfo, application_name=WORKER)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        row = connection.execute(
-            "SELECT pg_export_snapshot(), head, (SELECT stream_id FROM ledger.events"
-            "  WHERE position = head / 2) FROM (SELECT coalesce(max(position), 0) AS head"
-            "  FROM ledger.events) AS log"
-        ).fetchone()
-        seen = _Snapshot(*row) if row else _Snapshot("", 0, None)
-        told = Told(progress, "folding", seen.position)
-        if seen.position <= ALONE_MAX or seen.middle is None:
-            refolds, counted = _fill_part(conninfo, models, seen.name, Range(), told.add)
-        else:
-            refolds, counted = _fill_halves(conninfo, models, seen, told.add)
-    _write_rest(conninfo, models, refolds)
-    return seen.position, counted
-
-
-def _fill_halves(
-    conninfo: str, models: Sequence[ReadModel], seen: _Snapshot, tell: Callable[[int], None]
-) -> _Filled:
-    """Let two processes fill, and join what they have not written yet."""
-    halves = (Range(None, seen.middle), Range(seen.middle, None))
-    arguments = (conninfo, models, seen.name)
-    (refolds, counted), (others, more) = together(
-        [(_fill_part, (*arguments, half)) for half in halves], tell, events=seen.position
+        ((name, head),) = connection.execute(
+            "SELECT pg_export_snapshot(), coalesce(max(position), 0) FROM ledger.events"
+        ).fetchall()
+        parts = halves(connection, head) if head > ALONE_MAX else [Range()]
+        filled = together(
+            [(_fill_part, (conninfo, models, Snapshot(conninfo, name), part)) for part in parts],
+            Told(progress, "folding", head),
+            events=head,
+        )
+    _write(conninfo, models, rest([refolds for refolds, _ in filled]))
+    counts = [counted for _, counted in filled]
+    return head, Counted(
+        sum(one.events for one in counts),
+        sum(one.streams for one in counts),
+        sum(one.unreadable for one in counts),
     )
-    for refold, other in zip(refolds, others, strict=True):
-        refold.join(other)
-    counted.events += more.events
-    counted.streams += more.streams
-    counted.unreadable += more.unreadable
-    return refolds, counted
 
 
 def _fill_part(
     conninfo: str,
     models: Sequence[ReadModel],
-    snapshot: str,
+    snapshot: Snapshot,
     part: Range,
-    tell: Callable[[int], None],
-) -> _Filled:
+    listener: Listener,
+) -> tuple[list[Refold], Counted]:
     """Fold some of the streams, and write the rows that are complete."""
     # What is made here are rows by the million, and no cycles.
     gc.set_threshold(100_000)
     refolds = [model.refold() for model in models]
     counted = Counted()
     with ExitStack() as stack:
-        reader = stack.enter_context(_connected(conninfo))
-        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        reader.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        reader = stack.enter_context(snapshot.connect())
         sinks = _sinks(stack, conninfo, models)
         for batch in batches(reader, part):
             folded = [(state, at) for state, at in map(fold, batch) if state is not None]
@@ -103,18 +77,18 @@ def _fill_part(
             counted.events += events
             counted.unreadable += sum(stream.unreadable is not None for stream in batch)
             counted.streams += len(folded)
-            tell(events)
+            listener.add(events)
     return refolds, counted
 
 
-def _write_rest(conninfo: str, models: Sequence[ReadModel], refolds: Sequence[Refold]) -> None:
-    """Write the rows that were complete only at the end."""
-    rest = by_table(row for refold in refolds for row in refold.rest())
-    if not rest:
+def _write(
+    conninfo: str, models: Sequence[ReadModel], found: Mapping[str, Sequence[Struct]]
+) -> None:
+    if not found:
         return
     with ExitStack() as stack:
         sinks = _sinks(stack, conninfo, models)
-        for table, rows in rest.items():
+        for table, rows in found.items():
             sinks[table](rows)
 
 
@@ -125,7 +99,7 @@ def _sinks(
     sinks = {}
     for model in models:
         for table, row in model.tables.items():
-            connection = stack.enter_context(_connected(conninfo))
+            connection = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
             types = shadow.column_types(connection, table)
             pack = RowPacker({name: types[name] for name in row.__struct_fields__})
             columns = ", ".join(f'"{name}"' for name in pack.columns)
@@ -139,7 +113,3 @@ def _sinks(
 
 def _sink(filling: Filling, pack: RowPacker) -> Callable[[Sequence[Struct]], None]:
     return lambda rows: filling.write(pack(rows))
-
-
-def _connected(conninfo: str) -> Connection[Any]:
-    return psycopg.connect(make_conninfo(conninfo, application_name=WORKER), autocommit=True)

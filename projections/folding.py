@@ -35,12 +35,21 @@ def complete(
 
     Of each stream the last state, and since which position it has it.
     """
-    return by_table(
+    return _by_table(
         chain.from_iterable(chain.from_iterable(starmap(refold.take, states)) for refold in refolds)
     )
 
 
-def by_table(rows: Iterable[TableRow]) -> Mapping[str, Sequence[Struct]]:
+def rest(parts: Sequence[Sequence[Refold]]) -> Mapping[str, Sequence[Struct]]:
+    """Return the rows that are complete only once all parts of the log were taken, by table."""
+    first, *others = parts
+    for later in others:
+        for refold, other in zip(first, later, strict=True):
+            refold.join(other)
+    return _by_table(row for refold in first for row in refold.rest())
+
+
+def _by_table(rows: Iterable[TableRow]) -> Mapping[str, Sequence[Struct]]:
     """Return rows by their table."""
     found: defaultdict[str, list[Struct]] = defaultdict(list)
     for table, row in rows:

@@ -1,17 +1,18 @@
 """The proof: everything that the ledger says of itself, checked over the whole log.
 
 All is read in one snapshot, so that a server may go on meanwhile. The chain is followed in order of
-position by one process (verify_chain.py), the streams in order of their ids by another
-(verify_streams.py), and what stands beside the log is compared by statements (sql/verify_*.sql).
+position (verify_chain.py), the streams in order of their ids (verify_streams.py), half of both by
+each of two processes; what stands beside the log is compared by statements (sql/verify_*.sql).
 What it cannot see: whoever may change everything can also compute all hashes anew, up to the head
 that was remembered outside the database.
 """
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 import psycopg
@@ -22,12 +23,15 @@ from psycopg.sql import SQL, Identifier
 
 from projections import shadow, sql
 from projections.findings import Findings
-from projections.read_models import ReadModel
+from projections.folding import rest
+from projections.read_models import ReadModel, Refold
+from projections.snapshot import Snapshot
 from projections.verify_bodies import Erased, erased, missing_of_jobs
-from projections.verify_chain import check_chain
-from projections.verify_rows import KIND
-from projections.verify_streams import check_streams
-from projections.workers import Progress, Told, together
+from projections.verify_chain import Span, check_chain
+from projections.verify_rows import KIND, Aside, compared
+from projections.verify_streams import Look, check_streams
+from projections.workers import Listener, Progress, Told, together
+from store.log_streams import Range, halves
 from store.witness import Sighting
 
 _SESSION: Final = "-c timezone=UTC -c statement_timeout=0 -c work_mem=64MB"
@@ -84,18 +88,20 @@ def verify(
         if seen is not None and seen.ledger_id != ledger_id:
             found.add("witness", witness, f"remembers another ledger, {seen.ledger_id}")
             seen = None
+        if seen is not None and seen.position > head:
+            found.add("witness", seen.position, f"was seen, and the log ends at {head}")
         _check_positions(connection, models, head, found)
-        told = Told(progress, "checking", 2 * head)
-        for more in together(
-            [
-                (_check_chain, (conninfo, snapshot, ledger_id, seen)),
-                (check_streams, (conninfo, snapshot, models)),
-            ],
-            told.add,
-            events=head,
-        ):
-            found.join(more)
-        _check_beside(connection, models, found, progress)
+        look = Look(
+            snapshot=Snapshot(conninfo, snapshot),
+            ledger_id=ledger_id,
+            seen=seen,
+            head=head,
+            models=models,
+            tables=compared(connection, models, found),
+            gone=erased(connection),
+        )
+        _check_log(look, halves(connection, head), found, progress)
+        _check_beside(connection, look, found, progress)
     return Verified(
         position=head,
         findings=found,
@@ -114,13 +120,37 @@ def _sighting(witness: Path, found: Findings) -> Sighting | None:
         return None
 
 
-def _check_chain(
-    conninfo: str, snapshot: str, ledger_id: UUID, seen: Sighting | None, tell: Any
-) -> Findings:
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        return check_chain(connection, ledger_id, seen, tell)
+def _check_log(look: Look, parts: Sequence[Range], found: Findings, progress: Progress) -> None:
+    """Check the log in parts, and then what only all of them together give."""
+    bounds = [look.head * n // len(parts) for n in range(len(parts) + 1)]
+    with ExitStack() as stack:
+        aside = {
+            one.table: Aside(stack, look.snapshot, one, found)
+            for one in look.tables
+            if not one.is_in_step
+        }
+        checked = together(
+            [
+                (_check_part, (look, Span(*span), part))
+                for span, part in zip(pairwise(bounds), parts, strict=True)
+            ],
+            Told(progress, "checking", 2 * look.head, lambda some: aside[some.table].lay(some)),
+            events=look.head,
+        )
+        for more, _ in checked:
+            found.join(more)
+        left = rest([refolds for _, refolds in checked])
+        for table, one in aside.items():
+            one.finish(left.get(table, ()))
+
+
+def _check_part(
+    look: Look, span: Span, part: Range, listener: Listener
+) -> tuple[Findings, list[Refold]]:
+    """Check some positions, and some streams: both halves of the work are halved."""
+    with look.snapshot.connect() as connection:
+        found = check_chain(connection, look.ledger_id, span, look.seen, listener)
+    return found, check_streams(look, part, found, listener)
 
 
 def _check_positions(
@@ -136,15 +166,12 @@ def _check_positions(
 
 
 def _check_beside(
-    connection: Connection[Any],
-    models: Sequence[ReadModel],
-    found: Findings,
-    progress: Progress,
+    connection: Connection[Any], look: Look, found: Findings, progress: Progress
 ) -> None:
     """Compare what stands beside the log with the read model, which was compared with the log."""
-    gone = erased(connection)
+    gone = look.gone
     said: set[str] = set()
-    if not all(shadow.exists(connection, table) for model in models for table in model.tables):
+    if len(look.tables) < sum(len(model.tables) for model in look.models):
         return
     for number, (kind, name) in enumerate(STATEMENTS.items()):
         progress("comparing", number, len(STATEMENTS))

@@ -1,7 +1,7 @@
 """Output and messages against the digests that events hold of them, stream by stream."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,21 +15,16 @@ from projections.findings import Findings
 from store import copying, mapper, output
 from store.copying import Sorted, columns, number
 from store.erasure import erased_texts
+from store.log_streams import Range
 
 PREVIEW_BYTES: Final = 4096
-_COPY: Final = "COPY (SELECT {} ORDER BY {}) TO STDOUT (FORMAT BINARY)"
-OUTPUTS: Final = _COPY.format(
+_COPY: Final = "COPY (SELECT {} WHERE {} ORDER BY {}) TO STDOUT (FORMAT BINARY)"
+_OUTPUTS: Final = (
     "execution_id, stream, salt, next_offset, kept_bytes, omitted_from, omitted_to, preview"
-    " FROM store.outputs",
-    "execution_id, stream",
+    " FROM store.outputs"
 )
-CHUNKS: Final = _COPY.format(
-    "execution_id, stream, start_offset, bytes FROM store.output_chunks",
-    "execution_id, stream, start_offset",
-)
-MESSAGES: Final = _COPY.format(
-    "execution_id, version, salt, body FROM store.messages", "execution_id, version"
-)
+_CHUNKS: Final = "execution_id, stream, start_offset, bytes FROM store.output_chunks"
+_MESSAGES: Final = "execution_id, version, salt, body FROM store.messages"
 _ERASURES: Final = """
 SELECT position, stream_id, version, type, schema_version, payload FROM ledger.events
 WHERE type IN ('execution.bodies_erased', 'job.bodies_erased', 'job.created', 'job.changed')
@@ -99,13 +94,17 @@ def missing_of_jobs(connection: Connection[Any], gone: Erased) -> list[bytes]:
 class Bodies:
     """What is stored beside the events, read in step with the streams that name it."""
 
-    def __init__(
-        self, outputs: Connection[Any], chunks: Connection[Any], messages: Connection[Any]
-    ) -> None:
-        self._outputs = Sorted(copying.rows(outputs, OUTPUTS), 2)
-        self._chunks = Sorted(copying.rows(chunks, CHUNKS), 2)
-        self._messages = Sorted(copying.rows(messages, MESSAGES), 2)
-        self.erased = Erased()
+    def __init__(self, connect: Callable[[], Connection[Any]], part: Range, gone: Erased) -> None:
+        """Take what makes a connection, for which executions, and what was erased of them."""
+
+        def stored(selected: str, order: str) -> Sorted:
+            copy = _COPY.format(selected, part.condition("execution_id"), order)
+            return Sorted(copying.rows(connect(), copy), 2)
+
+        self._outputs = stored(_OUTPUTS, "execution_id, stream")
+        self._chunks = stored(_CHUNKS, "execution_id, stream, start_offset")
+        self._messages = stored(_MESSAGES, "execution_id, version")
+        self._erased = gone
 
     def check(
         self,
@@ -157,7 +156,7 @@ class Bodies:
             elif (said.bytes, said.sha256) != (len(body or b""), digest):
                 found.add("message", execution_id, "is not what its event says")
         for version_ in told:
-            if version_ < self.erased.messages.get(execution_id, 0):
+            if version_ < self._erased.messages.get(execution_id, 0):
                 found.erased += 1
             else:
                 found.add("message", execution_id, f"of event {version_} is missing")
@@ -170,7 +169,7 @@ class Bodies:
         stored = next(self._outputs.at(key), None)
         chunks = self._chunks.at(key)
         told = sorted((c for c in claims if c.kept_bytes), key=lambda claim: claim.kept_bytes)
-        is_erased = execution_id in self.erased.outputs
+        is_erased = execution_id in self._erased.outputs
         if stored is None:
             if next(chunks, None) is not None:
                 yield "has chunks, and no row that they belong to"

@@ -7,13 +7,15 @@ head that was remembered outside the database does not fit any more.
 
 import hashlib
 import struct
-from collections.abc import Callable
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from msgspec import Struct
 from psycopg import Connection
 
 from projections.findings import Findings
+from projections.workers import Listener
 from store import chain, copying
 from store.log_streams import SINCE_1970, time, uuid
 from store.witness import Sighting
@@ -22,37 +24,50 @@ _COPY: Final = """
 COPY (
     SELECT position, commit_number, occurred_at, recorded_at, ledger_id, stream_id, command_id,
            correlation_id, version, schema_version, leaf_hash, type, actor, payload
-    FROM ledger.events ORDER BY position
+    FROM ledger.events WHERE position > {after} AND position <= {upto} ORDER BY position
 ) TO STDOUT (FORMAT BINARY)"""
+_BEFORE: Final = """
+SELECT position, commit_number, recorded_at, leaf_hash
+FROM ledger.events WHERE position <= %s ORDER BY position DESC LIMIT 1"""
 _row: Final = struct.Struct(">2x4xq4xq4xq4xq4x16s4x16s4x16s4x16s4xi4xh4x32s")
 _hashed: Final = struct.Struct(">QQqq16s16s16s16sIH")
 _FIXED: Final = _row.size
 _TOLD_EVERY: Final = 5000
 
 
-class _Before:
+class Span(NamedTuple):
+    """Positions after one of them, up to another."""
+
+    after: int
+    upto: int
+
+
+class _Before(Struct):
     """What the event before said."""
 
-    def __init__(self, ledger_id: UUID) -> None:
-        self.position = 0
-        self.commit_number = 0
-        self.recorded_at: int | None = None
-        self.leaf_hash: bytes | None = chain.beginning(ledger_id).leaf_hash
+    position: int
+    commit_number: int
+    recorded_at: int | None
+    leaf_hash: bytes | None
 
 
 def check_chain(
     connection: Connection[Any],
     ledger_id: UUID,
+    span: Span,
     seen: Sighting | None,
-    tell: Callable[[int], None],
+    listener: Listener,
 ) -> Findings:
-    """Return what is wrong with positions, commits, times and hashes.
+    """Return what is wrong with positions, commits, times and hashes of a part of the log.
 
-    `seen` is the head that was remembered outside the database before this snapshot was taken.
+    The event before it is taken as it stands: whoever checks the part before judges it. `seen` is
+    the head that was remembered outside the database before this snapshot was taken.
     """
     found = Findings()
-    before, own, told = _Before(ledger_id), ledger_id.bytes, 0
-    for count, data in enumerate(copying.rows(connection, _COPY)):
+    before, own, told = _before(connection, ledger_id, span.after), ledger_id.bytes, 0
+    copy = _COPY.format(after=span.after, upto=span.upto)
+    count = 0
+    for count, data in enumerate(copying.rows(connection, copy), 1):
         position, commit, occurred, recorded, ledger, stream, command, correlation, *rest = (
             _row.unpack_from(data)
         )
@@ -79,11 +94,19 @@ def check_chain(
         before.position, before.commit_number = position, commit
         before.recorded_at, before.leaf_hash = recorded, leaf_hash
         if count - told >= _TOLD_EVERY:
-            tell(count - told)
+            listener.add(count - told)
             told = count
-    if seen is not None and seen.position > before.position:
-        found.add("witness", seen.position, f"was seen, and the log ends at {before.position}")
+    listener.add(count - told)
     return found
+
+
+def _before(connection: Connection[Any], ledger_id: UUID, position: int) -> _Before:
+    row = connection.execute(_BEFORE, [position]).fetchone()
+    if row is None:
+        return _Before(0, 0, None, chain.beginning(ledger_id).leaf_hash)
+    last, commit, recorded_at, leaf_hash = row
+    since = (recorded_at - copying.EPOCH) // timedelta(microseconds=1)
+    return _Before(last, commit, since, leaf_hash)
 
 
 def _check_commit(

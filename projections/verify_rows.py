@@ -1,8 +1,8 @@
 """The read models' rows against the rows that a new fold of the log gives."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from psycopg import Connection
@@ -10,49 +10,82 @@ from psycopg.sql import SQL, Identifier
 
 from projections import shadow
 from projections.findings import SHOWN_MAX, Findings
+from projections.read_models import ReadModel
+from projections.snapshot import Snapshot
 from store import copying
 from store.copying import Filling, RowPacker, Sorted, columns
+from store.log_streams import Range
 
 KIND: Final = "read model"
 _EXPECTED: Final = "expected_"
 
 
-class Comparison(Protocol):
-    """Compares one table."""
+class Compared(Struct, frozen=True):
+    """A table of a read model, as it is there: its rows, columns with their types, and key."""
 
-    def expect(self, rows: Sequence[Struct]) -> None:
-        """Take some rows that the fold gives."""
-        ...
+    table: str
+    row: type[Struct]
+    types: Mapping[str, str]
+    key: Sequence[str]
 
-    def finish(self, connection: Connection[Any]) -> None:
-        """Note what is left to note, once the fold has given every row."""
-        ...
+    @property
+    def is_in_step(self) -> bool:
+        """Whether it has one row a stream, in the order in which streams are folded."""
+        return self.key == ["id"] and self.types["id"] == "uuid" and self._first == "id"
+
+    @property
+    def _first(self) -> str:
+        return self.row.__struct_fields__[0]
+
+    def packer(self) -> RowPacker:
+        """Return what packs its rows, so that they can be compared and copied into it."""
+        return RowPacker({name: self.types[name] for name in self.row.__struct_fields__})
+
+
+def compared(
+    connection: Connection[Any], models: Sequence[ReadModel], found: Findings
+) -> list[Compared]:
+    """Return the tables that can be compared, and note the others."""
+    tables = []
+    for model in models:
+        for table, row in model.tables.items():
+            if not shadow.exists(connection, table):
+                found.add(KIND, table, "the table is missing")
+                continue
+            types = shadow.column_types(connection, table)
+            if sorted(types) == sorted(row.__struct_fields__):
+                tables.append(Compared(table, row, types, shadow.key(connection, table)))
+            else:
+                found.add(KIND, table, f"has the columns {', '.join(types)}")
+    return tables
+
+
+class Expected(NamedTuple):
+    """Some packed rows of a table that is compared once all parts of the log have given theirs."""
+
+    table: str
+    packed: Sequence[bytes]
 
 
 class InStep:
-    """A table with one row an execution: read beside the fold, in the same order.
+    """A table with one row a stream: read beside the fold, in the same order.
 
     Rows are compared as the bytes that COPY has for them: what is equal need not be understood.
     """
 
     def __init__(
-        self,
-        connection: Connection[Any],
-        table: str,
-        types: Mapping[str, str],
-        row: type[Struct],
-        found: Findings,
+        self, connection: Connection[Any], one: Compared, part: Range, found: Findings
     ) -> None:
-        self._table = table
+        self._table = one.table
         self._found = found
-        self._pack = RowPacker({name: types[name] for name in row.__struct_fields__})
+        self._pack = one.packer()
         self._names = self._pack.columns
         listed = ", ".join(f'"{name}"' for name in self._names)
         self._stored = Sorted(
             copying.rows(
                 connection,
-                f"COPY (SELECT {listed} FROM {shadow.READ}.{table}"  # noqa: S608 - our names
-                f' ORDER BY "{self._names[0]}") TO STDOUT (FORMAT BINARY)',
+                f"COPY (SELECT {listed} FROM {shadow.READ}.{one.table}"  # noqa: S608 - our names
+                f" WHERE {part.condition('id')} ORDER BY id) TO STDOUT (FORMAT BINARY)",
             )
         )
         self._differing: dict[Any, Struct] = {}
@@ -117,39 +150,33 @@ class Aside:
     """Any other table: what the fold gives is laid into a temporary one, and compared there."""
 
     def __init__(
-        self,
-        stack: ExitStack,
-        connection: Connection[Any],
-        table: str,
-        *,
-        types: Mapping[str, str],
-        row: type[Struct],
-        found: Findings,
+        self, stack: ExitStack, snapshot: Snapshot, one: Compared, found: Findings
     ) -> None:
-        self._connection = connection
-        self._table = table
+        self._connection = connection = stack.enter_context(snapshot.connect())
+        self._table = one.table
         self._found = found
-        self._pack = RowPacker({name: types[name] for name in row.__struct_fields__})
+        self._pack = one.packer()
         self._names = self._pack.columns
-        self._key = shadow.key(connection, table)
+        self._key = one.key
         connection.execute(
             SQL("CREATE TEMPORARY TABLE {} (LIKE {})").format(
-                Identifier(_EXPECTED + table), Identifier(shadow.READ, table)
+                Identifier(_EXPECTED + one.table), Identifier(shadow.READ, one.table)
             )
         )
         listed = ", ".join(f'"{name}"' for name in self._names)
         self._filling = Filling(
-            connection, f"COPY pg_temp.{_EXPECTED}{table} ({listed}) FROM STDIN (FORMAT BINARY)"
+            connection, f"COPY pg_temp.{_EXPECTED}{one.table} ({listed}) FROM STDIN (FORMAT BINARY)"
         )
         self._closing = stack.enter_context(ExitStack())
         self._closing.enter_context(self._filling)
 
-    def expect(self, rows: Sequence[Struct]) -> None:
-        """Lay the rows aside."""
-        self._filling.write(self._pack(rows))
+    def lay(self, some: Expected) -> None:
+        """Lay some rows aside that the fold gives."""
+        self._filling.write(some.packed)
 
-    def finish(self, connection: Connection[Any]) -> None:  # noqa: ARG002 - we have our own
-        """Compare, and say what differs."""
+    def finish(self, rest: Sequence[Struct]) -> None:
+        """Take the last rows, compare, and say what differs."""
+        self._filling.write(self._pack(rest))
         self._closing.close()
         parts = {
             "stored": Identifier(shadow.READ, self._table),
@@ -174,19 +201,3 @@ class Aside:
 
     def _subject(self, where: Sequence[Any]) -> str:
         return " ".join([self._table, *map(str, where)])
-
-
-def comparison(
-    stack: ExitStack,
-    connect: Callable[[], Connection[Any]],
-    table: str,
-    row: type[Struct],
-    found: Findings,
-) -> Comparison:
-    """Return what compares one table, over a connection of its own."""
-    connection = connect()
-    types = shadow.column_types(connection, table)
-    keyed: Sequence[str] = shadow.key(connection, table)
-    if list(keyed) == ["id"] and types["id"] == "uuid" and row.__struct_fields__[0] == "id":
-        return InStep(connection, table, types, row, found)
-    return Aside(stack, connection, table, types=types, row=row, found=found)

@@ -1,25 +1,27 @@
 """The log stream by stream: legal paths, readable payloads, bodies, the read models refolded."""
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
+from uuid import UUID
 
-import psycopg
 from msgspec import Struct
 from psycopg import Connection
 
 from domain.events import BodyDigest, Ending
 from domain.execution import Execution
 from domain.streams import State, evolve
-from projections import shadow
 from projections.findings import Findings
-from projections.folding import by_table, complete
+from projections.folding import complete
 from projections.kinds import KINDS, kind_of
-from projections.read_models import ReadModel
-from projections.verify_bodies import Bodies, erased
-from projections.verify_rows import KIND, Comparison, comparison
+from projections.read_models import ReadModel, Refold
+from projections.snapshot import Snapshot
+from projections.verify_bodies import Bodies, Erased
+from projections.verify_rows import Compared, Expected, InStep
+from projections.workers import Listener
 from store.log_streams import Range, Stream, batches
+from store.witness import Sighting
 
 
 class Judged(NamedTuple):
@@ -31,82 +33,49 @@ class Judged(NamedTuple):
     messages: dict[int, BodyDigest]
 
 
-def check_streams(
-    conninfo: str, snapshot: str, models: Sequence[ReadModel], tell: Callable[[int], None]
-) -> Findings:
-    """Return what is wrong with streams, bodies and read models."""
+class Look(Struct, frozen=True):
+    """What all parts have in common: what they see, and what they compare it with."""
+
+    snapshot: Snapshot
+    ledger_id: UUID
+    seen: Sighting | None
+    head: int
+    models: Sequence[ReadModel]
+    tables: Sequence[Compared]
+    gone: Erased
+
+
+def check_streams(look: Look, part: Range, found: Findings, listener: Listener) -> list[Refold]:
+    """Note what is wrong with some streams, their bodies and rows; return what rows are left."""
     gc.set_threshold(100_000)
-    found = Findings()
     with ExitStack() as stack:
 
         def connect() -> Connection[Any]:
-            connection = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-            return connection
+            return stack.enter_context(look.snapshot.connect())
 
-        asking = connect()
-        bodies = Bodies(connect(), connect(), connect())
-        bodies.erased = erased(asking)
-        refolded = _Refolded(stack, connect, models, found)
-        for batch in batches(connect(), Range()):
+        bodies = Bodies(connect, part, look.gone)
+        refolds = [model.refold() for model in look.models]
+        in_step = {
+            one.table: InStep(connect(), one, part, found) for one in look.tables if one.is_in_step
+        }
+        aside = {one.table: one.packer() for one in look.tables if not one.is_in_step}
+        for batch in batches(connect(), part):
             judged = [judge(stream, found) for stream in batch]
-            for one in judged:
-                if isinstance(one.state, Execution):
-                    bodies.check(found, one.state.id, one.endings, one.messages)
-            refolded.take(judged)
-            tell(sum(len(stream.versions) for stream in batch))
+            for state, _, endings, messages in judged:
+                if isinstance(state, Execution):
+                    bodies.check(found, state.id, endings, messages)
+            states = [(state, at) for state, at, *_ in judged if state is not None]
+            for table, rows in complete(refolds, states).items():
+                if table in in_step:
+                    in_step[table].expect(rows)
+                elif table in aside:
+                    listener.take(Expected(table, aside[table](rows)))
+            listener.add(sum(len(stream.versions) for stream in batch))
         bodies.rest(found)
-        refolded.finish(asking)
-    return found
-
-
-class _Refolded:
-    """The read models' rows once more, each compared with the one that stands there."""
-
-    def __init__(
-        self,
-        stack: ExitStack,
-        connect: Callable[[], Connection[Any]],
-        models: Sequence[ReadModel],
-        found: Findings,
-    ) -> None:
-        self._refolds = [model.refold() for model in models]
-        self._tables: dict[str, Comparison] = {}
         asking = connect()
-        for model in models:
-            for table, row in model.tables.items():
-                if _is_as_written(asking, table, row.__struct_fields__, found):
-                    self._tables[table] = comparison(stack, connect, table, row, found)
-
-    def take(self, judged: Sequence[Judged]) -> None:
-        """Take some streams in their last states."""
-        states = [(state, at) for state, at, *_ in judged if state is not None]
-        self._expect(complete(self._refolds, states))
-
-    def finish(self, connection: Connection[Any]) -> None:
-        """Compare what is left."""
-        self._expect(by_table(row for refold in self._refolds for row in refold.rest()))
-        for one in self._tables.values():
-            one.finish(connection)
-
-    def _expect(self, found: Mapping[str, Sequence[Struct]]) -> None:
-        for table, rows in found.items():
-            if table in self._tables:
-                self._tables[table].expect(rows)
-
-
-def _is_as_written(
-    connection: Connection[Any], table: str, columns: Sequence[str], found: Findings
-) -> bool:
-    if not shadow.exists(connection, table):
-        found.add(KIND, table, "the table is missing")
-        return False
-    there = list(shadow.column_types(connection, table))
-    if sorted(there) != sorted(columns):
-        found.add(KIND, table, f"has the columns {', '.join(there)}")
-        return False
-    return True
+        for one in in_step.values():
+            one.finish(asking)
+    return refolds
 
 
 def judge(stream: Stream, found: Findings) -> Judged:

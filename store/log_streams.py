@@ -65,6 +65,15 @@ class Range(NamedTuple):
         return " AND ".join(clauses)
 
 
+def halves(connection: Connection[Any], head: int) -> list[Range]:
+    """Return two parts of the log with about as many events each; one part of an empty log."""
+    row = connection.execute(
+        "SELECT stream_id FROM ledger.events WHERE position > %s ORDER BY position LIMIT 1",
+        [head // 2],
+    ).fetchone()
+    return [Range(None, row[0]), Range(row[0], None)] if row else [Range()]
+
+
 def batches(connection: Connection[Any], part: Range) -> Iterator[list[Stream]]:
     """Return the streams of a part of the log, in order of their ids, some dozens at a time.
 
