@@ -68,7 +68,7 @@ def _fill_part(
     counted = Counted()
     with ExitStack() as stack:
         reader = stack.enter_context(snapshot.connect())
-        sinks = _sinks(stack, conninfo, models)
+        sinks = _Sinks(stack, conninfo, models)
         for batch in batches(reader, part):
             folded = [(state, at) for state, at in map(fold, batch) if state is not None]
             for table, rows in complete(refolds, folded).items():
@@ -84,32 +84,29 @@ def _fill_part(
 def _write(
     conninfo: str, models: Sequence[ReadModel], found: Mapping[str, Sequence[Struct]]
 ) -> None:
-    if not found:
-        return
     with ExitStack() as stack:
-        sinks = _sinks(stack, conninfo, models)
+        sinks = _Sinks(stack, conninfo, models)
         for table, rows in found.items():
             sinks[table](rows)
 
 
-def _sinks(
-    stack: ExitStack, conninfo: str, models: Sequence[ReadModel]
-) -> dict[str, Callable[[Sequence[Struct]], None]]:
-    """Return what writes rows into the shadow of each table, over a connection each."""
-    sinks = {}
-    for model in models:
-        for table, row in model.tables.items():
-            connection = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
-            types = shadow.column_types(connection, table)
-            pack = RowPacker({name: types[name] for name in row.__struct_fields__})
-            columns = ", ".join(f'"{name}"' for name in pack.columns)
-            filling = Filling(
-                connection, f"COPY {shadow.SCHEMA}.{table} ({columns}) FROM STDIN (FORMAT BINARY)"
-            )
-            stack.enter_context(filling)
-            sinks[table] = _sink(filling, pack)
-    return sinks
+class _Sinks(dict[str, Callable[[Sequence[Struct]], None]]):
+    """What writes rows into the shadow of each table: a connection for each that has any."""
 
+    def __init__(self, stack: ExitStack, conninfo: str, models: Sequence[ReadModel]) -> None:
+        super().__init__()
+        self._stack = stack
+        self._conninfo = conninfo
+        self._rows = {table: row for model in models for table, row in model.tables.items()}
 
-def _sink(filling: Filling, pack: RowPacker) -> Callable[[Sequence[Struct]], None]:
-    return lambda rows: filling.write(pack(rows))
+    def __missing__(self, table: str) -> Callable[[Sequence[Struct]], None]:
+        connection = self._stack.enter_context(psycopg.connect(self._conninfo, autocommit=True))
+        types = shadow.column_types(connection, table)
+        pack = RowPacker({name: types[name] for name in self._rows[table].__struct_fields__})
+        columns = ", ".join(f'"{name}"' for name in pack.columns)
+        filling = Filling(
+            connection, f"COPY {shadow.SCHEMA}.{table} ({columns}) FROM STDIN (FORMAT BINARY)"
+        )
+        self._stack.enter_context(filling)
+        sink = self[table] = lambda rows: filling.write(pack(rows))
+        return sink

@@ -49,10 +49,10 @@ def rows(connection: Connection[Any], statement: str) -> Iterator[memoryview]:
         raise errors.error_from_result(result)
     get = taken.get_copy_data
     size, data = get(0)
-    if size > 0:
-        data = data[_SIGNATURE_BYTES:]  # the first row comes together with the header
-    while size > 0:
-        if len(data) > len(_TRAILER):
+    if size > 0:  # the first row comes together with the header
+        size, data = size - _SIGNATURE_BYTES, data[_SIGNATURE_BYTES:]
+    while size >= 0:
+        if size > len(_TRAILER):
             yield data
         size, data = get(0)
     result = taken.get_result() or taken.make_empty_result(pq.ExecStatus.FATAL_ERROR)
