@@ -62,7 +62,8 @@ class Refold(Protocol):
         """Return the rows that could not be complete before the last execution was taken.
 
         They are those that the inline write would have left: a counter that came back to 0 is
-        either in both or in neither.
+        either in both or in neither. A table with one row a stream, by its id, has none here:
+        verify compares those in step with the streams.
         """
         ...
 
