@@ -31,11 +31,8 @@ class Compared(Struct, frozen=True):
     @property
     def is_in_step(self) -> bool:
         """Whether it has one row a stream, in the order in which streams are folded."""
-        return self.key == ["id"] and self.types["id"] == "uuid" and self._first == "id"
-
-    @property
-    def _first(self) -> str:
-        return self.row.__struct_fields__[0]
+        first = self.row.__struct_fields__[0]
+        return self.key == ["id"] and self.types["id"] == "uuid" and first == "id"
 
     def packer(self) -> RowPacker:
         """Return what packs its rows, so that they can be compared and copied into it."""
