@@ -20,6 +20,7 @@ from domain.names import agent_id_of
 from store import database, tokens, witness
 from store.embedded import EmbeddedServer, HomeInUseError
 from store.keys import Keys, new_secret
+from store.postgres_home import PostgresHome
 
 DATABASE: Final = "cronledger"
 SECRET_KEY: Final = "secret-key"  # noqa: S105 - the name of a file
@@ -30,14 +31,13 @@ WITNESS: Final = "head"
 
 
 class NoLedger(Exception):
-    """There is no ledger in this home, and the command is not one that makes it."""
+    """There is no ledger in this home, or not its key, and the command is not one to make them."""
 
-    def __init__(self, settings: Settings) -> None:
-        home, where = settings.home, "name the server's home by --home or CRONLEDGER_HOME"
-        if settings.database_url is None:
-            super().__init__(f"there is no ledger in {home}: {where}")
-        else:
-            super().__init__(f"no secret key is in {home}: {where}, or set CRONLEDGER_SECRET_KEY")
+    def __init__(self, what: str, settings: Settings) -> None:
+        super().__init__(
+            f"there is no {what} in {settings.home}: name the server's home by --home or "
+            "CRONLEDGER_HOME"
+        )
 
 
 class Prepared(Struct, frozen=True):
@@ -91,11 +91,11 @@ def administration(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
 
     Raises `NoLedger`: else a mistyped home would be made, and be of no use.
     """
-    if known_keys(settings) is None:
-        raise NoLedger(settings)
+    _check_home(settings, needs_key=True)
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(embedded(settings))
+            _check_key(settings)
         except HomeInUseError:
             # A server runs here: its database is reachable through the home's socket.
             server = EmbeddedServer(settings.home, bin_dir=settings.postgres_bin)
@@ -112,8 +112,7 @@ def ownership(settings: Settings, *, migrate: bool) -> Iterator[str]:
     The schema is brought up to date if `migrate` says so, or if the database has to be started.
     Raises `NoLedger`.
     """
-    if settings.database_url is None and known_keys(settings) is None:
-        raise NoLedger(settings)
+    _check_home(settings, needs_key=migrate)
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(embedded(settings))
@@ -122,6 +121,7 @@ def ownership(settings: Settings, *, migrate: bool) -> Iterator[str]:
             server = EmbeddedServer(settings.home, bin_dir=settings.postgres_bin)
         owner = _owner(settings, server)
         if migrate:
+            _check_key(settings)
             _migrated(settings, server, owner, _keys(settings))
         yield owner
 
@@ -131,6 +131,24 @@ def known_keys(settings: Settings) -> Keys | None:
     if settings.secret_key is None and not (settings.home / SECRET_KEY).exists():
         return None
     return _keys(settings)
+
+
+def _check_home(settings: Settings, *, needs_key: bool) -> None:
+    """Raise `NoLedger` if the home, which need not be there, does not belong to a ledger.
+
+    A server that runs in it knows the key, wherever from; that of an external database we need.
+    """
+    if settings.database_url is not None:
+        if needs_key:
+            _check_key(settings)
+    elif not PostgresHome(settings.home).clusters():
+        raise NoLedger("ledger", settings)
+
+
+def _check_key(settings: Settings) -> None:
+    """Raise `NoLedger` rather than make a key, which would not be the ledger's."""
+    if known_keys(settings) is None:
+        raise NoLedger("secret key (nor in CRONLEDGER_SECRET_KEY)", settings)
 
 
 @contextlib.contextmanager

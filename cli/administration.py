@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.connection import REFUSED_EXIT, UNREACHABLE_EXIT
 from cli.home import default_home
-from cli.usage import UsageError
+from cli.usage import REFUSED_EXIT, UNREACHABLE_EXIT, UsageError, sentence
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -21,8 +20,12 @@ def with_settings(
     *,
     database_url: str | None = None,
     owner_database_url: str | None = None,
+    file_exit: int = REFUSED_EXIT,
 ) -> int:
-    """Do the work of a command with the server's settings; a failure is a sentence and a code."""
+    """Do the work of a command with the server's settings; a failure is a sentence and a code.
+
+    `file_exit` is that of a file that cannot be read or written.
+    """
     import psycopg  # noqa: PLC0415 - not for --help
 
     from api.bootstrap import NoLedger  # noqa: PLC0415
@@ -41,17 +44,14 @@ def with_settings(
         return work(settings)
     except SettingsError as error:
         raise UsageError(str(error)) from error
-    except NoLedger as error:
-        return _fail(str(error), REFUSED_EXIT)
     except psycopg.errors.UndefinedTable:
-        return _fail("there is no ledger in this database", REFUSED_EXIT)
-    except (NotReady, WrongKey, HistoryLost, EmbeddedError) as error:
+        return _fail("there is no ledger in this database", UNREACHABLE_EXIT)
+    except (NoLedger, NotReady, WrongKey, HistoryLost, EmbeddedError) as error:
         return _fail(str(error), UNREACHABLE_EXIT)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", REFUSED_EXIT)
+        return _fail(sentence(error), file_exit)
     except psycopg.Error as error:
         return _fail(f"the database cannot be used: {error}", UNREACHABLE_EXIT)
 

@@ -6,15 +6,12 @@ import sys
 
 from agent.client import ANSWER_SECONDS, Answer, Client, InvalidUrlError, Problem, Unreachable
 from cli.home import ADMIN_TOKEN, find_token, home_folder, server_url
-from cli.usage import UsageError
+from cli.usage import NOT_AUTHORISED_EXIT, REFUSED_EXIT, UNREACHABLE_EXIT, UsageError
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REFUSED_EXIT = 1
-UNREACHABLE_EXIT = 3
-NOT_AUTHORISED_EXIT = 4
 _NOT_AUTHORISED = frozenset({401, 403})
 PEOPLES_SECONDS = 10.0  # nobody sits longer before a command that says nothing
 EXECUTIONS = "/v1/cron-executions"

@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cli.crontab_lines import Entry, wrap
-from cli.usage import UsageError
+from cli.usage import REFUSED_EXIT, UsageError
 from domain.shown_text import shown
 
-REFUSED_EXIT = 1
 # With `~`, since some crons run every other file beside theirs.
 BACKUP_SUFFIX = ".cronledger-backup~"
 _OWN = "crontab"

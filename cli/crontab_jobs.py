@@ -20,7 +20,8 @@ from cli.job_names import job_names
 _PERCENT = re.compile(r"\\%|%")
 _ZONE = "CRON_TZ"
 # What cron itself reads: no business of the command's.
-_CRONS = frozenset({_ZONE, "SHELL", "MAILTO", "MAILFROM", "RANDOM_DELAY"})
+_NOT_TAKEN = frozenset({"MAILTO", "MAILFROM", "RANDOM_DELAY"})
+_CRONS = frozenset({_ZONE, "SHELL"}) | _NOT_TAKEN
 
 
 @dataclass
@@ -96,9 +97,8 @@ def _why_not(entry: Entry, variables: Mapping[str, str]) -> str:
         return "@reboot is no time that a server could know: keep this line in the crontab"
     if not entry.command.strip():
         return "it has no command"
-    if not _is_text(
-        "".join((entry.before, entry.command, entry.standard_input, *variables.values()))
-    ):
+    taken = (value for name, value in variables.items() if name not in _NOT_TAKEN)
+    if not _is_text("".join((entry.before, entry.command, entry.standard_input, *taken))):
         return "it, or a variable above it, holds bytes that are not UTF-8: keep it in the crontab"
     if entry.command.startswith("-"):
         return "its command begins with an option for cron"

@@ -190,7 +190,7 @@ def _forward_signals(running: Run) -> None:
 
 def _body(args: argparse.Namespace | SimpleNamespace, execution_id: str) -> dict[str, Any]:
     words = [_text(argument) for argument in args.command_line]
-    is_exact = words == args.command_line
+    is_exact = all(map(_is_text, args.command_line))
     masker = masker_for((), args.mask)
     words = words if masker is None else [masker.text(word) for word in words]
     return {
@@ -222,6 +222,10 @@ def _childs_environment(execution_id: str) -> dict[str, str]:
 def _text(argument: str) -> str:
     # Arguments are bytes; what is no UTF-8 in them cannot stand in JSON.
     return os.fsencode(argument).decode("utf-8", "replace")
+
+
+def _is_text(argument: str) -> bool:
+    return os.fsencode(argument) == _text(argument).encode()
 
 
 def _working_dir() -> str | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from cli.administration import with_settings
-from cli.connection import REFUSED_EXIT
 from cli.progress import Progress
+from cli.usage import REFUSED_EXIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,12 +15,13 @@ from agent.client import Client, Problem
 from cli import crontab_command
 from cli.arguments import at_least
 from cli.arguments import name as name_type
-from cli.connection import REFUSED_EXIT, with_server
+from cli.connection import with_server
 from cli.crontab_command import CrontabError
 from cli.crontab_jobs import Draft, drafts
 from cli.job_tables import command
 from cli.table import cell, table, terminal_width, time_cell
 from cli.time_zone import crons_zone
+from cli.usage import REFUSED_EXIT
 from domain.ids import derived_job_id
 from domain.names import agent_id_of
 

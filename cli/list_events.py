@@ -92,9 +92,12 @@ def _last(client: Client, filters: list[tuple[str, str]], limit: int) -> dict[st
     found: list[Any] = []
     length = limit
     while True:
-        after = max(0, upto - length)
+        after = max(0, upto - length, head - _BACK_MAX)
         found = _between(client, filters, after, upto) + found
-        if not filters or len(found) >= limit or after == 0 or head - after >= _BACK_MAX:
+        if len(found) > limit:
+            found = found[-limit:]
+            after = found[0]["position"] - 1
+        if not filters or len(found) >= limit or after in {0, head - _BACK_MAX}:
             place = {"after": after, "limit": limit, "next_after": head}
             return {
                 "data": found[-limit:],

@@ -8,8 +8,9 @@ from typing import Any
 
 from agent.client import Client
 from cli import passed_times
-from cli.connection import EXECUTIONS, JOBS, REFUSED_EXIT, print_json, with_server
+from cli.connection import EXECUTIONS, JOBS, print_json, with_server
 from cli.table import cell, table, terminal_width, time_cell
+from cli.usage import REFUSED_EXIT
 
 _HEAD = ("JOB", "SCHEDULE", "DUE (UTC)", "LAST EXECUTION", "STATUS", "CREATED (UTC)")
 _JOB_COLUMN = 0

@@ -25,7 +25,7 @@ import os
 import sys
 
 from agent.record import Record
-from cli.usage import USAGE_EXIT, UsageError
+from cli.usage import REFUSED_EXIT, USAGE_EXIT, UsageError, sentence
 
 TYPE_CHECKING = False  # `exec` waits for no module that it can do without
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _STDERR = 2
 _GARBAGE_AFTER = 50_000
-REFUSED_EXIT = 1
 INTERRUPTED_EXIT = 130
 BROKEN_PIPE_EXIT = 141
 
@@ -100,9 +99,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _let_go_of_stdout()
         return BROKEN_PIPE_EXIT
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"cronledger: {where}{error.strerror or error}", file=sys.stderr)
-        _let_go_of_stdout()
+        print(f"cronledger: {sentence(error)}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # that was what failed
+            _let_go_of_stdout()
         return REFUSED_EXIT
     return code
 

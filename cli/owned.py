@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cli.administration import with_settings
 from cli.home import default_home
+from cli.usage import UNREACHABLE_EXIT
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -46,4 +47,5 @@ def as_owner(args: argparse.Namespace, action: Callable[[str], int], *, migrate:
         work,
         database_url=args.database_url,
         owner_database_url=args.owner_database_url,
+        file_exit=UNREACHABLE_EXIT,  # 1 would say that something was found
     )

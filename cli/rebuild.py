@@ -9,8 +9,7 @@ import sys
 from cli import owned
 from cli.progress import Progress
 from cli.table import duration_cell
-
-_REFUSED_EXIT = 1
+from cli.usage import REFUSED_EXIT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +35,7 @@ def _rebuild(args: argparse.Namespace, conninfo: str) -> int:
     except (RebuildRefused, WorkerLost) as error:
         progress.close()
         print(f"cronledger: {str(error) or error.__doc__}", file=sys.stderr)
-        return _REFUSED_EXIT
+        return REFUSED_EXIT
     progress.close()
     if args.json:
         names = [{"name": model.name, "version": model.version} for model in READ_MODELS]

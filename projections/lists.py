@@ -30,7 +30,6 @@ COUNT_MAX: Final = 2000
 DEEP: Final = 1000
 _ORDERS: Final = (("newest", "DESC"), ("oldest", "ASC"))
 _LANES: Final = 4
-_TRIP_SECONDS: Final = 30.0
 _WAIT_SECONDS: Final = 5.0
 # Beside what all round trips do without: each of these needs a guess of how many rows there are.
 _PLANNING: Final = (
@@ -152,8 +151,7 @@ class Lists:
 
     async def _asked(self, trips: RoundTrips, ask: Callable[[RoundTrips], Awaitable[_T]]) -> _T:
         try:
-            async with asyncio.timeout(_TRIP_SECONDS):
-                answer = await ask(trips)
+            answer = await ask(trips)
         except (OSError, TimeoutError) as error:
             await _ended(trips)
             raise psycopg.OperationalError(str(error)) from error

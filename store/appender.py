@@ -43,6 +43,7 @@ _STATEMENTS: Final = {
 }
 Queued: TypeAlias = tuple[Work, asyncio.Future[Done]]
 _PART: Final = 16
+_COMPANY_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 10.0
 
 
@@ -97,6 +98,7 @@ class Appender:
         self._filled = asyncio.Event()
         self._trips: RoundTrips | None = None
         self._asked: Asked | None = None
+        self._others_at: float | None = None  # when it was last seen that others recorded
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
         self._is_behind = False
@@ -168,6 +170,10 @@ class Appender:
             told, taken = taken, await self._begin()
             _tell(told, verdicts)
 
+    def _has_company(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._others_at is not None and now - self._others_at < _COMPANY_SECONDS
+
     def _take(self) -> list[Queued]:
         size = min(len(self._queue), self._batch_max)
         taken = [self._queue.popleft() for _ in range(size)]
@@ -177,9 +183,10 @@ class Appender:
     async def _begin(self) -> list[Queued]:
         """Let the database read for the next batch, if one has gathered, while we answer this one.
 
-        Return that batch.
+        Return that batch. The lock is held from here on, so that nobody begins early while another
+        server records too.
         """
-        if not self._queue or self._trips is None or self._trips.closed:
+        if not self._queue or self._trips is None or self._trips.closed or self._has_company():
             return []
         taken = self._take()
         try:
@@ -254,6 +261,7 @@ class Appender:
         """Bring the read models up to what others recorded; tell whether they were behind."""
         if read.positions is None or read.head is None:
             return False
+        self._others_at = asyncio.get_running_loop().time()
         try:
             return await changes.catch_up(
                 trips, self._projections, read.positions, read.head.position

@@ -100,11 +100,15 @@ class RoundTrips:
         """
         if not self._broken:
             if self._loop.time() - self._since > _TRIP_SECONDS:
-                for waiting in (self._ready, self._room):
-                    if waiting is not None and not waiting.done():
-                        waiting.set_exception(TimeoutError("the database does not answer"))
+                self._fail(TimeoutError("the database does not answer"))
             self._readable()
             self._loop.call_later(_LOOK_SECONDS, self._look_again)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell whoever waits that what it waits for does not come."""
+        for waiting in (self._ready, self._room):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(error)
 
     async def close(self) -> None:
         """Disconnect; harmless if repeated."""
@@ -114,6 +118,7 @@ class RoundTrips:
         if descriptor >= 0:
             self._loop.remove_reader(descriptor)
             os.close(descriptor)
+        self._fail(psycopg.OperationalError("the connection to the database was closed"))
         await self._connection.close()
 
     @property
@@ -162,7 +167,7 @@ class RoundTrips:
         """Return the results of what was sent, once all of them have come.
 
         `soon` says that they are there in a moment, and that nothing else is worth doing before:
-        the event loop waits with us, a millisecond at most.
+        the event loop waits with us, a millisecond at most for each piece of it.
 
         Raises psycopg's error of the first statement that failed; those after it were not
         executed. Raises `OperationalError` if the connection was lost, and `TimeoutError` after

@@ -147,7 +147,7 @@ def test_a_token_is_made_listed_and_revoked(quick: ServerProcess) -> None:
 def test_token_says_in_a_sentence_what_keeps_it_from_the_database(
     quick: ServerProcess, tmp_path: Path
 ) -> None:
-    """A wrong setting is 2, no key is 1, another key than the ledger's 3; none is a stack trace."""
+    """A wrong setting is 2, no key or another than the ledger's 3; none is a stack trace."""
     wrong = cronledger(quick, "token", "list", settings={"CRONLEDGER_LEASE_SECONDS": "0"})
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     settings = {
@@ -155,7 +155,7 @@ def test_token_says_in_a_sentence_what_keeps_it_from_the_database(
         "CRONLEDGER_DATABASE_URL": owner_conninfo(quick),
     }
     missing = cronledger(quick, "token", "list", settings=settings)
-    assert (missing.returncode, missing.stdout) == (1, b"")
+    assert (missing.returncode, missing.stdout) == (3, b"")
     assert not (tmp_path / "other").exists()
     settings["CRONLEDGER_SECRET_KEY"] = "ab" * 32
     refused = cronledger(quick, "token", "list", settings=settings)

@@ -18,7 +18,7 @@ def test_a_home_without_a_ledger_is_not_exported(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A mistyped home is told, and not made; no file is written."""
-    assert main(["export", "--home", str(home), str(tmp_path / "file")]) == 1
+    assert main(["export", "--home", str(home), str(tmp_path / "file")]) == 3
     assert "no ledger in" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -62,8 +62,9 @@ def test_a_mistyped_home_is_not_made(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Exit code 1 and a sentence; nothing is there that was not there before."""
+    """Exit code 3 and a sentence; nothing is there that was not there before."""
     monkeypatch.setenv("CRONLEDGER_HOME", str(home))
-    assert main(words) == 1
+    monkeypatch.setenv("CRONLEDGER_SECRET_KEY", "ab" * 32)
+    assert main(words) == 3
     assert f"there is no ledger in {home}" in capsys.readouterr().err
     assert not home.exists()
