@@ -30,9 +30,10 @@ run: .venv/run.stamp .venv/bytecode.stamp ## start the server and a local agent 
 # Bytecode is kept whatever the caller's environment says: the tests start Python hundreds of times.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
+# Three for two cores: a good part of the tests waits for leases, timers and processes.
 .PHONY: test
 test: .venv/dev.stamp ## run the tests, without the long campaigns
-	@$(PYTEST) -n 2 --dist worksteal -m "not soak" $(ARGS)
+	@$(PYTEST) -n 3 --dist worksteal -m "not soak" $(ARGS)
 
 .PHONY: ci
 ci: layout lint types imports test ## check everything that a change must pass, as .ci/run does

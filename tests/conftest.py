@@ -20,9 +20,9 @@ settings.load_profile("patient")
 
 @pytest.hookimpl(trylast=True)  # when those that are not asked for have gone
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one of two workers begin with servers and agents, the other with databases.
+    """Let some workers begin with servers and agents, the others with databases.
 
-    `--dist worksteal` gives each a half, and who has done it takes from the end of the other's: so
+    `--dist worksteal` gives each a part, and who has done it takes from the end of another's: so
     each server of a session is started once, what waits runs beside what computes, and the short
     tests that need neither come last.
     """
