@@ -56,6 +56,6 @@ def with_settings(
         return _fail(f"the database cannot be used: {error}", UNREACHABLE_EXIT)
 
 
-def _fail(sentence: str, code: int) -> int:
-    print(f"cronledger: {sentence}", file=sys.stderr)
+def _fail(said: str, code: int) -> int:
+    print(f"cronledger: {said}", file=sys.stderr)
     return code

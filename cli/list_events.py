@@ -99,10 +99,7 @@ def _last(client: Client, filters: list[tuple[str, str]], limit: int) -> dict[st
             after = found[0]["position"] - 1
         if not filters or len(found) >= limit or after in {0, head - _BACK_MAX}:
             place = {"after": after, "limit": limit, "next_after": head}
-            return {
-                "data": found[-limit:],
-                "pagination": {**place, "has_more": False, "head": head},
-            }
+            return {"data": found, "pagination": {**place, "has_more": False, "head": head}}
         upto, length = after, _LONGER * length
 
 

@@ -261,7 +261,8 @@ class Appender:
         """Bring the read models up to what others recorded; tell whether they were behind."""
         if read.positions is None or read.head is None:
             return False
-        self._others_at = asyncio.get_running_loop().time()
+        if self.head is not None:  # else it is only the first look
+            self._others_at = asyncio.get_running_loop().time()
         try:
             return await changes.catch_up(
                 trips, self._projections, read.positions, read.head.position

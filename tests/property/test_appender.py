@@ -247,43 +247,6 @@ async def test_an_outcome_that_cannot_be_found_is_said_to_be_unknown(
     assert (await desk.do(desk.create(key="k"))).replayed is not None
 
 
-@pytest.mark.parametrize("trips", range(1, 6))
-async def test_a_backend_that_dies_at_any_step(
-    desk: Desk,
-    owner: AsyncConnection[Any],
-    monkeypatch: pytest.MonkeyPatch,
-    database: Database,
-    trips: int,
-) -> None:
-    """Ended just before the n-th answer is read, the writer acknowledges all or nothing."""
-    seen = 0
-    answers = RoundTrips.answers
-
-    async def deadly(connection: RoundTrips, **options: Any) -> list[Any]:
-        nonlocal seen
-        seen += 1
-        if seen == trips:
-            await owner.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s",
-                [connection._connection.info.backend_pid],
-            )
-        return await answers(connection, **options)
-
-    monkeypatch.setattr(RoundTrips, "answers", deadly)
-    states: list[Execution] = []
-    async with asyncio.timeout(_SECONDS):
-        while len(states) < 3:
-            answered = await asyncio.gather(desk.do(desk.create()), return_exceptions=True)
-            if isinstance(answered[0], Unavailable):
-                assert not isinstance(answered[0], OutcomeUnknown)
-                continue
-            states.append(_state(answered[0]))
-
-    assert seen >= trips
-    assert await _count(owner) == len(states)
-    invariants.check(database.owner)
-
-
 async def test_two_servers_share_one_order(database: Database) -> None:
     """Positions of two writers at once have no hole, and each claim is one server's alone."""
     async with running_ledger(database) as left, running_ledger(database) as right:

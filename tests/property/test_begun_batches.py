@@ -1,4 +1,4 @@
-"""A batch that is begun behind another's commit: it is whole, or as if it had not been begun."""
+"""Batches in a row, one begun behind the other's commit: each is whole, or never was."""
 
 import asyncio
 from typing import Any, Final
@@ -11,22 +11,24 @@ from store.appender import Unavailable
 from store.roundtrip import RoundTrips
 from store.work import Done
 from tests.support import invariants
-from tests.support.ledgers import Desk
+from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database
 
 pytestmark = pytest.mark.anyio
 _SECONDS: Final = 15.0
 
 
+@pytest.mark.parametrize("overlapping", [False, True])
 @pytest.mark.parametrize("trips", range(1, 9))
-async def test_a_batch_begun_behind_another_is_all_or_nothing_too(
+async def test_a_backend_that_dies_at_any_step(  # noqa: PLR0917 - what it stands on
     desk: Desk,
     owner: AsyncConnection[Any],
     monkeypatch: pytest.MonkeyPatch,
     database: Database,
     trips: int,
+    overlapping: bool,  # noqa: FBT001 - pytest's
 ) -> None:
-    """Whichever of several batches in a row the backend dies in, each command knows its fate."""
+    """Ended before the n-th answer is read, of one batch or of several in a row: all or nothing."""
     seen = 0
     answers = RoundTrips.answers
     asked: list[asyncio.Task[Done]] = []
@@ -34,7 +36,7 @@ async def test_a_batch_begun_behind_another_is_all_or_nothing_too(
     async def deadly(connection: RoundTrips, **options: Any) -> list[Any]:
         nonlocal seen
         seen += 1
-        if seen <= 2 * trips:
+        if overlapping and seen <= 2 * trips:
             # It comes while a batch is under way: the next one begins behind that.
             asked.append(asyncio.create_task(desk.do(desk.create())))
         if seen == trips:
@@ -55,6 +57,42 @@ async def test_a_batch_begun_behind_another_is_all_or_nothing_too(
     found = await (await owner.execute("SELECT count(*) FROM ledger.events")).fetchone()
     assert found == (sum(isinstance(one, Done) for one in done),)
     invariants.check(database.owner)
+
+
+@pytest.mark.parametrize("in_company", [False, True])
+async def test_the_lock_is_not_taken_early_in_company(
+    desk: Desk,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    in_company: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    """Alone a batch is begun before the last one is told; not if another server just recorded."""
+    await desk.do(desk.create())
+    if in_company:
+        async with running_ledger(database) as other:
+            await Desk(other).do(Desk(other).create())
+    ask, answers = reading.ask, RoundTrips.answers
+    tasks: list[asyncio.Task[Done]] = []
+    told: list[bool] = []
+
+    async def answering(connection: RoundTrips, **options: Any) -> list[Any]:
+        if len(tasks) == 1:
+            # It comes while the first batch is under way.
+            tasks.append(asyncio.create_task(desk.do(desk.create())))
+        return await answers(connection, **options)
+
+    def watched(*arguments: Any) -> reading.Asked:
+        told.append(tasks[0].done())
+        return ask(*arguments)
+
+    monkeypatch.setattr(RoundTrips, "answers", answering)
+    monkeypatch.setattr(reading, "ask", watched)
+
+    tasks.append(asyncio.create_task(desk.do(desk.create())))
+    await tasks[0]
+    await tasks[1]
+
+    assert told == [False, in_company]
 
 
 async def test_a_batch_that_cannot_be_begun_early_is_begun_again(

@@ -79,7 +79,7 @@ async def test_a_failure_is_of_those_who_asked() -> None:
 
 
 async def test_one_who_goes_away_takes_nothing_from_others() -> None:
-    """A read goes on for those who still wait, and for nobody if all have gone."""
+    """A read goes on for those who still wait."""
     reading = Reading()
     first, second = await reading.asked(), await reading.asked()
     third = await reading.asked()
