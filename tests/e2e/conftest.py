@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import invariants
-from tests.support.agents import AgentProcess, running_agent, runs_of
-from tests.support.calls import eventually, fresh
+from tests.support.agents import AgentProcess, running_agent, until_settled
+from tests.support.calls import fresh
 from tests.support.embedded import open_folder
 from tests.support.server import ServerProcess, running_server
 from tests.support.tokens import owner_conninfo
@@ -66,4 +66,4 @@ def agent_id(quick: ServerProcess) -> Iterator[str]:
     """A name for one agent after the other; in the end, none has left anything behind."""
     name = fresh("agent")
     yield name
-    eventually(lambda: not runs_of(quick, name), "every run is settled")
+    until_settled(quick, name)

@@ -12,8 +12,8 @@ from typing import Any, Final
 import pytest
 
 from agent.recovery import NEVER_STARTED
-from tests.support.agents import AgentProcess, begin, first_line, running_agent, runs_of
-from tests.support.calls import Api, eventually, fresh
+from tests.support.agents import AgentProcess, begin, first_line, running_agent, until_settled
+from tests.support.calls import Api, fresh
 from tests.support.server import ServerProcess
 from tests.support.trees import escaping_tree, until_none_is_left
 
@@ -41,7 +41,7 @@ def _kill_agents(server: ServerProcess, agent_id: str, kills: int, chance: rando
         for one, code in made.items():
             found = api.until_ended(one, 60)
             _check_truth(api, found, code)
-        eventually(lambda: not runs_of(server, agent_id), "every run is settled")
+        until_settled(server, agent_id)
 
 
 def _wait_or_end(agent: AgentProcess, seconds: float) -> None:

@@ -5,7 +5,15 @@ import shlex
 import signal
 from pathlib import Path
 
-from tests.support.agents import begin, first_line, is_alive, running_agent, runs_of, until_gone
+from tests.support.agents import (
+    begin,
+    first_line,
+    is_alive,
+    running_agent,
+    runs_of,
+    until_gone,
+    until_settled,
+)
 from tests.support.calls import eventually
 from tests.support.server import ServerProcess
 
@@ -46,6 +54,7 @@ def test_the_next_agent_tells_of_an_end_that_it_did_not_see(
     eventually((folder / "ending.json").exists, "the end of the command")
     with running_agent(quick, agent_id=agent_id):
         found = api.until_ended(made)
+        until_settled(quick, agent_id)
     assert (found["status"], found["exit_code"], found["output"]) == ("failed", 7, "one\ntwo\n")
 
 
@@ -64,6 +73,7 @@ def test_a_command_whose_agent_never_comes_back_is_lost_and_its_truth_is_kept(
     go.touch()
     with running_agent(quick, agent_id=agent_id):
         found = api.until(made, lambda seen: seen["late_outcome"])
+        until_settled(quick, agent_id)
     assert (found["status"], found["failure_reason"]) == ("failed", "agent_lost")
     assert (found["late_outcome"]["exit_code"], found["output"]) == (0, "one\ntwo\n")
     assert api.types(made) == ["created", "started", "lost", "outcome_reported_late"]
@@ -99,6 +109,7 @@ def test_a_command_whose_supervisor_was_killed_too_is_ended_and_told(
     os.kill(supervisor, signal.SIGKILL)
     with running_agent(quick, agent_id=agent_id):
         found = api.until_ended(made)
+        until_settled(quick, agent_id)
     assert (found["status"], found["exit_code"]) == ("failed", None)
     assert "nobody saw how the command ended" in found["error"]
     until_gone(pid)

@@ -168,3 +168,8 @@ def runs_of(server: ServerProcess, agent_id: str) -> list[Path]:
     """The folders of runs that an agent has not settled."""
     folder = server.home / "agent" / agent_id / "runs"
     return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def until_settled(server: ServerProcess, agent_id: str) -> None:
+    """Wait until all runs of an agent are settled; where no supervisor lives on, while it runs."""
+    eventually(lambda: not runs_of(server, agent_id), "every run is settled")
