@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import weakref
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -39,11 +40,14 @@ class Connection:
     __slots__ = ("_cycle",)
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+        # Weak, since the request's scope holds us and uvicorn's cycle holds the scope: what holds
+        # itself would wait for the garbage collector. Whoever answers runs in that cycle.
+        self._cycle = weakref.ref(cycle)
 
     def abort(self) -> None:
         """Cut it off, whatever it still holds."""
-        self._cycle.transport.abort()
+        if (cycle := self._cycle()) is not None:
+            cycle.transport.abort()
 
     async def answer(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
@@ -52,8 +56,8 @@ class Connection:
 
         Raises `RuntimeError` for a header that would break the answer, and for a second answer.
         """
-        cycle = self._cycle
-        if cycle.response_started:
+        cycle = self._cycle()
+        if cycle is None or cycle.response_started:
             raise RuntimeError("This request is answered already.")
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()

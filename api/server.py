@@ -151,7 +151,7 @@ class Server(uvicorn.Server):
 def _settle() -> None:
     """Let the garbage collector pass by what was loaded, and begin to look at what comes.
 
-    What is loaded by now stays; requests make few cycles. Looking through all of it for garbage
+    What is loaded by now stays; requests make no cycles. Looking through all of it for garbage
     every few hundred objects costs a twentieth of the server's time; now, or while it was loaded
     (cli/serve.py), it would cost a fifth of the start and find some hundred objects.
     """

@@ -119,8 +119,9 @@ class _Client:
 
     def stop(self) -> None:
         """Listen no more."""
-        if self._gone is not None:
-            self._gone.cancel()
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone.cancel()
 
 
 def _claim_answer(state: Execution) -> Answer:

@@ -1,13 +1,19 @@
 """One answer, written whole: what ASGI's two messages would have made of it."""
 
 import asyncio
+import weakref
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from api.answers import CONNECTION
 from api.protocol import Connection
+
+
+class _Cycle(SimpleNamespace):
+    """What uvicorn keeps of a request and its answer, as far as it matters here."""
 
 
 def _answered(
@@ -15,7 +21,7 @@ def _answered(
 ) -> tuple[bytes, Any]:
     """Return what was written, and the cycle afterwards; `closed` tells of its connection."""
     written: list[bytes] = []
-    cycle: Any = SimpleNamespace(
+    cycle: Any = _Cycle(
         scope={"method": method},
         keep_alive=keep_alive,
         disconnected=False,
@@ -33,7 +39,9 @@ def _answered(
     )
     cycle.on_response = lambda: setattr(cycle, "ended", True)
     given = {b"content-length": b"2", **(headers or {})}
-    asyncio.run(Connection(cycle).answer(200, given.items(), b"{}"))
+    connection = Connection(cycle)
+    cycle.scope["extensions"] = {CONNECTION: connection}
+    asyncio.run(connection.answer(200, given.items(), b"{}"))
     return b"".join(written), cycle
 
 
@@ -58,8 +66,20 @@ def test_a_request_is_answered_once() -> None:
     _, cycle = _answered()
 
     assert not cycle.waiting_for_100_continue
-    with pytest.raises(RuntimeError):
-        asyncio.run(Connection(cycle).answer(200, [(b"content-length", b"2")], b"{}"))
+    for connection in (cycle.scope["extensions"][CONNECTION], Connection(cycle)):
+        with pytest.raises(RuntimeError):
+            asyncio.run(connection.answer(200, [(b"content-length", b"2")], b"{}"))
+
+
+def test_a_request_does_not_hold_itself() -> None:
+    """It is gone with its last user: else a busy server's garbage collector has much to find."""
+    cycle: Any = _Cycle(scope={})
+    cycle.scope["extensions"] = {CONNECTION: Connection(cycle)}
+    gone = weakref.ref(cycle)
+
+    del cycle
+
+    assert gone() is None
 
 
 def test_an_answer_to_head_has_no_body() -> None:
