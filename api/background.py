@@ -41,7 +41,7 @@ _ASK_SECONDS: Final = 5.0
 _PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, changes.FarBehind, OSError)
 _AWAY_SECONDS: Final = 5.0
 _ENDINGS_AT_ONCE: Final = 4
-_REST: Final = 29
+_REST: Final = 99
 _REST_SECONDS_MAX: Final = 1.0
 _GIVE_UP: Final[dict[str, tuple[Callable[..., Command], FailureReason | None]]] = {
     "lost": (commands.Lose, "agent_lost"),
@@ -237,7 +237,7 @@ class Housekeeper:
 
 @contextlib.asynccontextmanager
 async def sparing() -> AsyncIterator[None]:
-    """Rest after what is done within, 29 times as long, a second at most.
+    """Rest after what is done within, 99 times as long, a second at most.
 
     What may come a moment later leaves the event loop, and the database, to requests: the busier
     the server, the longer it takes and the more it gathers for the next time.

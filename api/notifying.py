@@ -1,6 +1,6 @@
 """Notifications: notes, as the log grows and as runs stay out, what is to be told to whom."""
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid5
@@ -18,9 +18,9 @@ from domain.execution import Execution
 from domain.job import CronJob
 from domain.streams import State
 from projections import overview, reactions
-from store import configurations, definitions, deliveries, history, webhooks
+from store import configurations, definitions, deliveries, following, history, webhooks
 from store.definitions import Targets
-from store.following import Connection, Follower, News
+from store.following import Connection, Follower, News, Span
 from store.webhooks import Webhook
 
 FAILURES: Final = frozenset({"failed", "timeout"})
@@ -159,35 +159,37 @@ class Notifier:
                 subject = Subject(one.job_id, one.job_name, missed=missed)
                 await audience.tell("missed", one.job_id, f"{one.job_id} {due_at}", subject)
 
-    async def _note(self, connection: Connection, news: list[News]) -> None:
+    async def _note(self, connection: Connection, span: Span) -> None:
         since = wire.now() - _NEWS_LASTS
-        await self._note_passed(
-            connection, [one for one in news if one.type == _PASSED and one.recorded_at > since]
-        )
-        ended = [one for one in news if one.type in FINAL and one.recorded_at > since]
-        if not ended:
+        passed = await following.news(connection, span, [_PASSED])
+        await self._note_passed(connection, [one for one in passed if one.recorded_at > since])
+        jobs = await reactions.jobs_of(connection, span, FINAL)
+        if not jobs:
             return
-        jobs = await reactions.job_ids(connection, [one.stream_id for one in ended])
-        audience = await self._audience(connection, set(jobs.values()))
+        audience = await self._audience(connection, jobs)
         heard_of = {
             job_id
-            for job_id in set(jobs.values())
+            for job_id in jobs
             if any(audience.may_hear(event, job_id) for event in ("failure", "success", "recovery"))
         }
-        wanted = [one for one in ended if jobs.get(one.stream_id) in heard_of]
-        if not wanted:
+        if not heard_of:
             return
+        ended = [
+            one for one in await following.news(connection, span, FINAL) if one.recorded_at > since
+        ]
+        job_ids = await reactions.job_ids(connection, [one.stream_id for one in ended])
+        wanted = [one for one in ended if job_ids.get(one.stream_id) in heard_of]
         states = await history.states(connection, [one.stream_id for one in wanted])
         for one in wanted:
             state = states.get(one.stream_id)
             if isinstance(state, Execution):
                 await _tell_end(connection, audience, one, state)
 
-    async def _note_passed(self, connection: Connection, news: list[News]) -> None:
+    async def _note_passed(self, connection: Connection, found: list[News]) -> None:
         """Note due times of which the scheduler says that nothing ran."""
-        if not news:
+        if not found:
             return
-        payloads = await history.payloads(connection, [one.position for one in news])
+        payloads = await history.payloads(connection, [one.position for one in found])
         passed = {
             position: one
             for position, payload in payloads.items()
@@ -207,7 +209,7 @@ class Notifier:
             subject = Subject(one.job_id, await audience.name(one.job_id), missed=missed)
             await audience.tell("missed", one.job_id, str(position), subject)
 
-    async def _audience(self, connection: Connection, job_ids: set[str]) -> Audience:
+    async def _audience(self, connection: Connection, job_ids: Iterable[str]) -> Audience:
         everyone = await webhooks.everyone(connection, self._ledger.keys)
         streams = [ids.job_stream(job_id) for job_id in job_ids]
         jobs = await history.states(connection, streams)

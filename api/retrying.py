@@ -16,8 +16,8 @@ from domain.job import CronJob
 from domain.retrying import retry_at
 from domain.streams import State
 from projections import reactions
-from store import history, planned_retries
-from store.following import Connection, Follower, News
+from store import following, history, planned_retries
+from store.following import Connection, Follower, News, Span
 from store.planned_retries import Noted, PlannedRetry
 from store.work import Work
 
@@ -33,6 +33,9 @@ FAILED: Final = frozenset(
 _LATE: Final = "execution.outcome_reported_late"
 _RETRIED: Final = "execution.retried"
 _STOPPED: Final = frozenset({"job.paused", "job.deleted"})
+_ENDED: Final = FAILED | {_LATE}
+# What ends a plan.
+_UNPLANNED: Final = _STOPPED | {_RETRIED, _LATE}
 
 _log = logging.getLogger(__name__)
 
@@ -97,23 +100,23 @@ def _is_wanted(execution: Execution, job: State | None) -> bool:
     return retry_at(execution, job, ended) is not None
 
 
-async def _note(connection: Connection, news: list[News]) -> None:
-    """Write what `news` lead to."""
-    ended = [one.stream_id for one in news if one.type in FAILED or one.type == _LATE]
-    states: dict[UUID, State] = {}
-    if ended:
-        jobs = await reactions.job_ids(connection, ended)
-        streams = {ids.job_stream(job_id) for job_id in jobs.values()}
-        states = await history.states(connection, streams)
-        retried = {
-            one.job_id
-            for one in states.values()
-            if isinstance(one, CronJob) and one.plan.retry is not None
-        }
-        wanted = [execution_id for execution_id, job_id in jobs.items() if job_id in retried]
-        if wanted:
-            states |= await history.states(connection, wanted)
-    await planned_retries.note(connection, noted(news, states))
+async def _note(connection: Connection, span: Span) -> None:
+    """Write what a piece of the log leads to."""
+    jobs = await reactions.jobs_of(connection, span, _ENDED)
+    states = await history.states(connection, [ids.job_stream(job_id) for job_id in jobs])
+    retried = {
+        one.job_id
+        for one in states.values()
+        if isinstance(one, CronJob) and one.plan.retry is not None
+    }
+    # Of a job that retries nothing no end needs to be read, which is most of what is recorded.
+    found = await following.news(connection, span, _ENDED | _UNPLANNED if retried else _UNPLANNED)
+    ended = [one.stream_id for one in found if one.type in _ENDED]
+    if retried and ended:
+        job_ids = await reactions.job_ids(connection, ended)
+        wanted = [execution_id for execution_id, job_id in job_ids.items() if job_id in retried]
+        states |= await history.states(connection, wanted)
+    await planned_retries.note(connection, noted(found, states))
 
 
 def noted(news: Iterable[News], states: Mapping[UUID, State]) -> Noted:

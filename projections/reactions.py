@@ -6,11 +6,21 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from projections import sql
+from store.following import Span
+
 _JOBS = "SELECT id, job_id FROM read.executions_1 WHERE id = ANY(%s::uuid[])"
 _BEFORE = (
     "SELECT status FROM read.executions_1 WHERE job_id = %s AND id < %s"
     " AND status IN ('success', 'failed', 'timeout') ORDER BY id DESC LIMIT 1"
 )
+
+
+async def jobs_of(connection: AsyncConnection[Any], span: Span, types: Iterable[str]) -> list[str]:
+    """Return the jobs of whose executions a piece of the log tells events of these types."""
+    asked = {"after": span.after, "until": span.until, "types": list(types)}
+    rows = await connection.execute(sql.named("jobs_of_events").encode(), asked)
+    return [job_id for (job_id,) in await rows.fetchall()]
 
 
 async def job_ids(connection: AsyncConnection[Any], executions: Iterable[UUID]) -> dict[UUID, str]:

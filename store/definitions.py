@@ -53,6 +53,8 @@ def opened(body: bytes, keys: Keys) -> Definition:
 
 async def bodies(connection: AsyncConnection[Any], digests: Mapping[str, str]) -> dict[str, bytes]:
     """Return the stored definitions of several jobs by job id; erased ones are left out."""
+    if not digests:
+        return {}
     jobs = {bytes.fromhex(digest): job_id for job_id, digest in digests.items()}
     found = await connection.execute(
         "SELECT digest, body FROM store.configurations WHERE digest = ANY(%s::bytea[])",

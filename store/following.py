@@ -1,10 +1,10 @@
-"""Followers of the log: each reads every event once, in order, and notes what is to be done.
+"""Followers of the log: each goes over every event once, in order, and notes what is to be done.
 
 A follower's position moves in the transaction of what it has noted, and one server at a time holds
 it. So nothing is lost or noted twice, whichever server dies when.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -16,12 +16,25 @@ from psycopg_pool import AsyncConnectionPool
 
 BATCH: Final = 500
 
-_TAKE: Final = "SELECT position FROM store.followers WHERE name = %s FOR UPDATE SKIP LOCKED"
+# Nobody waits for that transaction to be durable. If a crash takes it away, position and notes go
+# together, and the log is read again; who acts on a note commits after it, so that it stays.
+_TAKE: Final = (
+    "SELECT position, coalesce((SELECT max(position) FROM ledger.events), 0),"
+    " set_config('synchronous_commit', 'off', true)"
+    " FROM store.followers WHERE name = %s FOR UPDATE SKIP LOCKED"
+)
 _NEWS: Final = (
     "SELECT position, stream_id, type, recorded_at FROM ledger.events"
-    " WHERE position > %s ORDER BY position LIMIT %s"
+    " WHERE position > %s AND position <= %s AND type = ANY(%s::text[]) ORDER BY position"
 )
 _MOVE: Final = "UPDATE store.followers SET position = %s WHERE name = %s"
+
+
+class Span(Struct, frozen=True):
+    """A piece of the log: what stands after one position, up to another."""
+
+    after: int
+    until: int
 
 
 class News(Struct, frozen=True):
@@ -34,11 +47,15 @@ class News(Struct, frozen=True):
 
 
 Connection: TypeAlias = AsyncConnection[Any]
-Note: TypeAlias = Callable[[Connection, list[News]], Awaitable[None]]
+Note: TypeAlias = Callable[[Connection, Span], Awaitable[None]]
 
 
 class Follower:
-    """One reader of the log. `note` writes what is to be done, over the connection it is given."""
+    """One reader of the log, piece by piece.
+
+    `note` reads what it wants to know of a piece and writes what is to be done, over the
+    connection it is given.
+    """
 
     def __init__(self, pool: AsyncConnectionPool[Any], name: str, note: Note) -> None:
         self._pool = pool
@@ -47,18 +64,28 @@ class Follower:
 
     async def follow(self) -> None:
         """Go on to the end of the log, unless another server is at it."""
-        while await self._step() == BATCH:
+        while await self._step():
             pass
 
-    async def _step(self) -> int:
+    async def _step(self) -> bool:
+        """Go on by one piece; tell whether there is more."""
         async with self._pool.connection() as connection, connection.transaction():
             found = await (await connection.execute(_TAKE, [self._name])).fetchone()
             if found is None:
-                return 0
-            async with connection.cursor(row_factory=args_row(News)) as cursor:
-                await cursor.execute(_NEWS, [found[0], BATCH])
-                news = await cursor.fetchall()
-            if news:
-                await self._note(connection, news)
-                await connection.execute(_MOVE, [news[-1].position, self._name])
-        return len(news)
+                return False
+            position, head, _ = found
+            span = Span(after=position, until=min(head, position + BATCH))
+            # Another server may have gone on since the head was read, and further than that.
+            if span.until <= span.after:
+                return False
+            await self._note(connection, span)
+            await connection.execute(_MOVE, [span.until, self._name])
+            return bool(span.until < head)
+
+
+async def news(connection: Connection, span: Span, types: Iterable[str]) -> list[News]:
+    """Return the events of these types in a piece of the log, in order."""
+    async with connection.cursor(row_factory=args_row(News)) as cursor:
+        await cursor.execute(_NEWS, [span.after, span.until, list(types)])
+        found: list[News] = await cursor.fetchall()
+    return found

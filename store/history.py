@@ -29,7 +29,10 @@ async def load(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Envel
 
 async def states(connection: AsyncConnection[Any], streams: Iterable[UUID]) -> dict[UUID, State]:
     """Return the states of several streams; those that cannot be read are left out."""
-    rows = await (await connection.execute(_LOAD_SEVERAL, [list(streams)])).fetchall()
+    asked = list(streams)
+    if not asked:
+        return {}
+    rows = await (await connection.execute(_LOAD_SEVERAL, [asked])).fetchall()
     found: dict[UUID, State | None] = {}
     unreadable: set[UUID] = set()
     for row in rows:
