@@ -75,6 +75,16 @@ class Deliverer:
 
     async def deliver(self) -> None:
         """Begin to send what is due, as far as there are places; then wait for the next look."""
+        if await deliveries.any_pending(self._ledger.pool):
+            await self._take()
+        try:
+            async with asyncio.timeout(0.25):
+                await self._free.wait()
+        except TimeoutError:
+            return
+        self._free.clear()
+
+    async def _take(self) -> None:
         for failing, places in ((False, _PLACES), (True, _PLACES_OF_FAILING)):
             taken = len(self._failing) if failing else len(self._busy)
             free = min(places - taken, _PLACES - len(self._busy))
@@ -84,12 +94,6 @@ class Deliverer:
             due = await deliveries.take(ledger.pool, ledger.keys, busy, free, failing=failing)
             for sending in due:
                 self._begin(sending, failing=failing)
-        try:
-            async with asyncio.timeout(0.25):
-                await self._free.wait()
-        except TimeoutError:
-            return
-        self._free.clear()
 
     async def stop(self) -> None:
         """Give what is under way a moment to end; what does not is sent again later."""

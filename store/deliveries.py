@@ -29,6 +29,10 @@ _TELL_MISSED: Final = (
     " ON CONFLICT (job_id) DO UPDATE SET due_at = excluded.due_at"
     " WHERE told.due_at < excluded.due_at RETURNING job_id"
 )
+# In the order of their index, so that it is found there whatever the statistics say.
+_ANY_PENDING: Final = (
+    "SELECT 1 FROM store.deliveries WHERE state = 'pending' ORDER BY webhook_id, due_at LIMIT 1"
+)
 
 
 class Sending(Struct, frozen=True):
@@ -87,6 +91,12 @@ async def not_told(
     jobs, times = [job_id for job_id, _ in missed], [due_at for _, due_at in missed]
     found = await connection.execute(_TELL_MISSED, [jobs, times])
     return {job_id for (job_id,) in await found.fetchall()}
+
+
+async def any_pending(pool: AsyncConnectionPool[Any]) -> bool:
+    """Tell whether there is anything to send, now or later: mostly there is nothing."""
+    async with pool.connection() as connection:
+        return await (await connection.execute(_ANY_PENDING)).fetchone() is not None
 
 
 async def take(

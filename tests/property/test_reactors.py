@@ -126,12 +126,14 @@ async def test_a_message_that_a_server_took_with_it_is_sent_by_the_next(
             (taken,) = await deliveries.take(pool, database.keys, [], 5, failing=True)
             assert (taken.attempt, taken.url) == (2, receiver.url)
             assert await deliveries.take(pool, database.keys, [], 5, failing=True) == []
+            assert await deliveries.any_pending(pool)
         found(database, lapse)
         receiver.answers = [200]
-        async with running_ledger(database, **here):
+        async with running_ledger(database, **here) as ledger:
             await asyncio.to_thread(
                 eventually, lambda: found(database, state) == [("delivered", 3)], "delivered"
             )
+            assert not await deliveries.any_pending(ledger.pool)
         first, last = receiver.received
         assert first.message["id"] == last.message["id"]
         receiver.answers = [500]
