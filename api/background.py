@@ -133,9 +133,9 @@ class Sweeper:
     async def _work(self, case: Overdue, limit: asyncio.Semaphore) -> Work:
         make, reason = _GIVE_UP[case.kind]
         async with limit:
-            view = await self._ledger.view(case.execution_id)
+            standing = await self._ledger.standing(case.execution_id)
             elapsed_ms = max(0, round((case.now - case.started_at).total_seconds() * 1000))
-            ending = await self._ledger.ending(view, _nothing(elapsed_ms, reason))
+            ending = await self._ledger.ending(standing, _nothing(elapsed_ms, reason))
         return Work(self._command(make, case.execution_id, ending=ending))
 
     def _command(

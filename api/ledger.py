@@ -25,13 +25,12 @@ from domain.events import Ending
 from domain.execution import Execution, fold
 from projections import executions, queries
 from projections.lists import Lists
-from projections.queries import View
+from projections.queries import Standing, View
 from projections.views import Views
 from store import configurations, history, leases, output
 from store.appender import Appender
 from store.configurations import Configurations
 from store.keys import Keys
-from store.output import StoredStream
 from store.work import Done, IdempotencyKey
 
 
@@ -61,6 +60,13 @@ class Ledger(Struct, frozen=True):
             raise not_found()
         return view
 
+    async def standing(self, execution_id: UUID) -> Standing:
+        """Return how one execution stands. Raises `Problem` 404."""
+        standing = await self.views.standing(execution_id)
+        if standing is None:
+            raise not_found()
+        return standing
+
     async def state(self, execution_id: UUID) -> Execution | None:
         """Return the state of one execution, folded from its events."""
         return fold(await history.load(self.pool, execution_id))
@@ -81,8 +87,8 @@ class Ledger(Struct, frozen=True):
             )
         fence = self.keys.fence(execution_id, token)
         if fence is None:
-            view = await self.view(execution_id)
-            raise LeaseLost(status=view.row.status)
+            standing = await self.standing(execution_id)
+            raise LeaseLost(status=standing.status)
         return fence
 
     async def leased(self, done: Done, *, at_birth: bool = False) -> wire.Claimed:
@@ -120,9 +126,9 @@ class Ledger(Struct, frozen=True):
         )
         return wire.Claimed(rendering.claimed(view, job, now), lease)
 
-    async def ending(self, view: View, ending: Ending) -> Ending:
+    async def ending(self, standing: Standing, ending: Ending) -> Ending:
         """Return `ending` with what is stored of the output."""
-        (stdout, stderr), execution_id = told(view), view.row.id
+        (stdout, stderr), execution_id = standing.told, standing.id
         return replace(
             ending,
             stdout=await output.digest(
@@ -132,21 +138,6 @@ class Ledger(Struct, frozen=True):
                 self.pool, execution_id, "stderr", stderr, ending.stderr.written_sha256
             ),
         )
-
-
-def is_reported(view: View) -> bool:
-    """Tell whether the agent itself has said how the execution ended, in time or late."""
-    row = view.row
-    ended_by_agent = row.completed_at is not None and row.observed_by == "agent"
-    return ended_by_agent or row.late_outcome is not None
-
-
-def told(view: View) -> tuple[StoredStream, StoredStream]:
-    """Return the output that a report is about: up to the end that was reported before, if any."""
-    row, texts = view.row, view.texts
-    if not is_reported(view):
-        return texts.stdout, texts.stderr
-    return texts.stdout.sealed(row.stdout_kept_bytes), texts.stderr.sealed(row.stderr_kept_bytes)
 
 
 def of(request: Request[Any, Any, Any]) -> Ledger:

@@ -1,5 +1,6 @@
 """The named reads, over the statements in sql/."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -30,6 +31,37 @@ class View(Struct, frozen=True):
 
     row: Row
     texts: Texts = Texts()
+
+
+class Standing(Struct, frozen=True):
+    """One execution as its agent's report is about it: how it stands, and its stored output."""
+
+    id: UUID
+    status: str
+    agent_id: str | None
+    started_at: datetime | None
+    cancel_requested_at: datetime | None
+    completed_at: datetime | None
+    observed_by: str | None
+    late_outcome: str | None
+    stdout_kept_bytes: int | None
+    stderr_kept_bytes: int | None
+    stdout: StoredStream
+    stderr: StoredStream
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the agent itself has said how it ended, in time or late."""
+        ended_by_agent = self.completed_at is not None and self.observed_by == "agent"
+        return ended_by_agent or self.late_outcome is not None
+
+    @property
+    def told(self) -> tuple[StoredStream, StoredStream]:
+        """The output that a report is about: up to the end that was reported before, if any."""
+        if not self.is_reported:
+            return self.stdout, self.stderr
+        stdout = self.stdout.sealed(self.stdout_kept_bytes)
+        return stdout, self.stderr.sealed(self.stderr_kept_bytes)
 
 
 class Version(Struct, frozen=True):
@@ -109,6 +141,7 @@ async def events(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Aud
 
 
 _ROW_COLUMNS: Final = len(Row.__struct_fields__)
+_STREAMS: Final = 2 * len(StoredStream.__struct_fields__)
 _VERSIONS: Final = len(Version.__struct_fields__) - 1
 
 
@@ -116,10 +149,21 @@ def view(*columns: Any) -> View:
     """Return the columns of one row of `listing`, put together."""
     row, texts = columns[:_ROW_COLUMNS], columns[_ROW_COLUMNS:-_VERSIONS]
     configuration, message, *streams = texts
-    half = len(streams) // 2
-    stdout = StoredStream(*streams[:half]) if streams[0] is not None else StoredStream()
-    stderr = StoredStream(*streams[half:]) if streams[half] is not None else StoredStream()
-    return View(Row(*row), Texts(configuration, message, stdout, stderr))
+    return View(Row(*row), Texts(configuration, message, *_streams(streams)))
+
+
+def standing(*columns: Any) -> Standing:
+    """Return the columns of one row of standings.sql, put together."""
+    values: list[Any] = [*columns[:-_STREAMS], *_streams(columns[-_STREAMS:])]
+    return Standing(*values)
+
+
+def _streams(columns: Sequence[Any]) -> tuple[StoredStream, StoredStream]:
+    half = _STREAMS // 2
+    return (
+        StoredStream(*columns[:half]) if columns[0] is not None else StoredStream(),
+        StoredStream(*columns[half:]) if columns[half] is not None else StoredStream(),
+    )
 
 
 def listed(*columns: Any) -> Listed:

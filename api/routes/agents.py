@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from api import answers, parameters, rendering, wire
 from api.answers import Answered
 from api.auth import Caller
-from api.ledger import Ledger, check_agent, is_reported, key_of, of, told
+from api.ledger import Ledger, check_agent, key_of, of
 from api.problems import Problem, invalid
 from api.routes.creation import labels_of
 from api.routes.executions import PATH
@@ -22,7 +22,7 @@ from domain.errors import AlreadyFinal, CancelNotRequested, KeptAsLateOutcome, L
 from domain.events import Ending, StreamDigest
 from domain.execution import Execution
 from projections import executions
-from projections.queries import View
+from projections.queries import Standing, Texts, View
 from store import leases, output
 from store.agents import Seen, Traits
 from store.work import Answer, ClaimNext, Done, IdempotencyKey, Message, Work
@@ -160,14 +160,14 @@ async def _renew(ledger: Ledger, caller: Caller, subject: UUID, fence: UUID) -> 
 
 async def _lost(ledger: Ledger, caller: Caller, subject: UUID) -> LeaseLost:
     """Return why a lease was not found. Raises 404, and 403 if it is another agent's."""
-    view = await ledger.view(subject)
-    _check_holder(caller, view)
-    return LeaseLost(status=view.row.status)
+    standing = await ledger.standing(subject)
+    _check_holder(caller, standing)
+    return LeaseLost(status=standing.status)
 
 
-def _check_holder(caller: Caller, view: View) -> None:
-    if view.row.agent_id is not None:
-        check_agent(caller, view.row.agent_id)
+def _check_holder(caller: Caller, standing: Standing) -> None:
+    if standing.agent_id is not None:
+        check_agent(caller, standing.agent_id)
 
 
 @post(_ONE + "/logs")
@@ -246,12 +246,12 @@ async def complete(request: Req) -> ASGIApp:
     _check_report(asked)
     subject = parameters.execution_id(request)
     fence = await ledger.fence(request, subject)
-    view = await ledger.view(subject)
-    _check_holder(caller, view)
+    standing = await ledger.standing(subject)
+    _check_holder(caller, standing)
     if asked.output:
-        await _take_inline(ledger, view, fence, asked)
-        view = await ledger.view(subject)
-    _check_complete(asked, view)
+        await _take_inline(ledger, standing, fence, asked)
+        standing = await ledger.standing(subject)
+    _check_complete(asked, standing)
     message, digest = output.message(asked.error, ledger.keys) if asked.error else (None, None)
     ending = Ending(
         duration_ms=asked.duration_ms,
@@ -270,32 +270,37 @@ async def complete(request: Req) -> ASGIApp:
         execution_id=subject,
         fence=fence,
         outcome=asked.outcome,
-        ending=await ledger.ending(view, ending),
-        ended_at=_ended_at(asked, view),
+        ending=await ledger.ending(standing, ending),
+        ended_at=_ended_at(asked, standing),
     )
     done = await ledger.appender.submit(Work(command, message=message))
-    return answers.json(_outcome(done, view, message))
+    return answers.json(await _outcome(ledger, done, standing, message))
 
 
-def _ended_at(asked: wire.Complete, view: View) -> datetime | None:
+def _ended_at(asked: wire.Complete, standing: Standing) -> datetime | None:
     """Return when the agent says that the command ended, between the start and now.
 
     Its clock may have been set meanwhile, which must not cost the outcome.
     """
-    started_at = view.row.started_at
+    started_at = standing.started_at
     if asked.ended_at is None or started_at is None:
         return None
     ended_at = parameters.moment("ended_at", asked.ended_at)
     return max(started_at, min(ended_at, wire.now()))
 
 
-def _outcome(done: Done, view: View, message: Message | None) -> wire.Execution:
+async def _outcome(
+    ledger: Ledger, done: Done, standing: Standing, message: Message | None
+) -> wire.Execution:
     state = done.execution
     if state is None or state.late is not None:
         raise KeptAsLateOutcome(status=state.status if state else "gone")
-    texts = view.texts
-    if message is not None:
-        texts = type(texts)(texts.configuration, message.body, texts.stdout, texts.stderr)
+    texts = Texts(
+        configuration=await ledger.configurations.body(state.configuration.sha256),
+        message=message.body if message is not None else None,
+        stdout=standing.stdout,
+        stderr=standing.stderr,
+    )
     return rendering.execution(View(executions.row(state, 0), texts), wire.now())
 
 
@@ -316,29 +321,31 @@ def _check_report(asked: wire.Complete) -> None:
         raise invalid("output", "cannot be given together with stdout_bytes, which was streamed")
 
 
-async def _take_inline(ledger: Ledger, view: View, fence: UUID, asked: wire.Complete) -> None:
+async def _take_inline(
+    ledger: Ledger, standing: Standing, fence: UUID, asked: wire.Complete
+) -> None:
     """Store the output of a report that will be taken; of a repeated one, only compare it."""
-    row, data = view.row, (asked.output or "").encode()
-    if is_reported(view):
+    execution_id, data = standing.id, (asked.output or "").encode()
+    if standing.is_reported:
         # What was erased can be compared no more.
-        if view.texts.stdout.erased_at is None and data != await output.read(
-            ledger.pool, row.id, "stdout", row.stdout_kept_bytes
+        if standing.stdout.erased_at is None and data != await output.read(
+            ledger.pool, execution_id, "stdout", standing.stdout_kept_bytes
         ):
-            raise AlreadyFinal(status=row.status)
+            raise AlreadyFinal(status=standing.status)
         return
-    is_running = row.status == "running"
-    if is_running and asked.outcome == "canceled" and row.cancel_requested_at is None:
-        raise CancelNotRequested(status=row.status)
-    done = await output.append(ledger.pool, row.id, fence, "stdout", offset=0, data=data)
+    is_running = standing.status == "running"
+    if is_running and asked.outcome == "canceled" and standing.cancel_requested_at is None:
+        raise CancelNotRequested(status=standing.status)
+    done = await output.append(ledger.pool, execution_id, fence, "stdout", offset=0, data=data)
     if done.result == "lease_lost":
-        raise LeaseLost(status=row.status)
+        raise LeaseLost(status=standing.status)
     if done.result == "full" or (done.next_offset or 0) > len(data):
         raise invalid("output", "cannot be given: other output was streamed before")
 
 
-def _check_complete(asked: wire.Complete, view: View) -> None:
+def _check_complete(asked: wire.Complete, standing: Standing) -> None:
     """Refuse an outcome before all of its output is here."""
-    stdout, stderr = told(view)
+    stdout, stderr = standing.told
     for stream, said, stored in (
         ("stdout", asked.stdout_bytes, stdout.written_bytes),
         ("stderr", asked.stderr_bytes, stderr.written_bytes),

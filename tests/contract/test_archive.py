@@ -159,8 +159,8 @@ async def test_an_imported_ledger_goes_on(eventful: Database, other: Database) -
 
 
 async def _told(desk: Desk, held: dict[str, tuple[UUID, UUID]]) -> Any:
-    view = await desk.ledger.view(held["running"][0])
-    return await desk.ledger.ending(view, NOTHING)
+    standing = await desk.ledger.standing(held["running"][0])
+    return await desk.ledger.ending(standing, NOTHING)
 
 
 async def test_an_export_holds_no_token_and_no_secret(eventful: Database) -> None:

@@ -91,8 +91,7 @@ async def test_what_was_erased_is_said_and_not_shown_as_nothing(database: Databa
         state = await desk.begun()
         assert state.fence is not None
         await output.append(ledger.pool, state.id, state.fence, "stdout", offset=0, data=b"secret")
-        view = await ledger.view(state.id)
-        ending = await ledger.ending(view, NOTHING)
+        ending = await ledger.ending(await ledger.standing(state.id), NOTHING)
         await desk.do(desk.complete(state.id, state.fence, ending=ending))
         with database.as_owner() as owner:
             owner.execute("DELETE FROM store.output_chunks")

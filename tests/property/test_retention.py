@@ -138,9 +138,7 @@ async def test_what_an_agent_sends_after_an_erasure_is_not_kept(ledger: Ledger) 
     gap = await output.append(
         ledger.pool, state.id, state.fence, "stdout", offset=100, data=b"more"
     )
-    view = await ledger.views.one(state.id)
-    assert view is not None
-    ending = await ledger.ending(view, NOTHING)
+    ending = await ledger.ending(await ledger.standing(state.id), NOTHING)
     done = await desk.do(desk.complete(state.id, state.fence, ending=ending))
     # then
     assert [(one.result, one.next_offset) for one in (first, again, gap)] == [
@@ -201,9 +199,7 @@ async def test_a_full_disk_takes_nothing_and_loses_nothing(database: Database, t
         _free(database, table)
         done = await output.append(ledger.pool, state.id, state.fence, "stdout", **_ONE)
         assert (done.result, done.next_offset) == ("ok", 3)
-        view = await ledger.views.one(state.id)
-        assert view is not None
-        ending = await ledger.ending(view, NOTHING)
+        ending = await ledger.ending(await ledger.standing(state.id), NOTHING)
         assert (await desk.do(desk.complete(state.id, state.fence, ending=ending))).changed
     invariants.check(database.owner)
 

@@ -1,12 +1,14 @@
 """Reads that share a statement: each is answered, however many ask at once."""
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from api.ledger import Ledger
 from projections import queries
+from projections.queries import Standing, View
 from tests.support.ledgers import Desk
 
 pytestmark = pytest.mark.anyio
@@ -23,3 +25,26 @@ async def test_more_readers_than_one_statement_takes(ledger: Ledger) -> None:
 
     assert [None] * len(strangers) == found[: len(strangers)]
     assert existing == [view.row.id for view in found[len(strangers) :] if view is not None]
+
+
+def _standing(view: View) -> Standing:
+    values: list[Any] = [getattr(view.row, name) for name in Standing.__struct_fields__[:-2]]
+    values += [view.texts.stdout, view.texts.stderr]
+    return Standing(*values)
+
+
+async def test_a_standing_says_what_the_view_says(ledger: Ledger) -> None:
+    """Given executions that run, have ended, and are none, both asked for at the same moment."""
+    desk = Desk(ledger)
+    running, ended = await desk.begun(), await desk.ended()
+    await desk.write(running, b"hello", b"ouch")
+    asked = (running.id, ended.id, uuid4())
+
+    views, standings = await asyncio.gather(
+        asyncio.gather(*map(ledger.views.one, asked)),
+        asyncio.gather(*map(ledger.views.standing, asked)),
+    )
+
+    assert standings == [None if view is None else _standing(view) for view in views]
+    assert standings[0] is not None
+    assert standings[0].stderr.kept_bytes == len(b"ouch")

@@ -179,13 +179,12 @@ class Desk:
                 self.ledger.pool, state.id, state.fence, stream, offset=0, data=data
             )
             assert done.result == "ok"
-        view = await self.ledger.views.one(state.id)
-        assert view is not None
+        standing = await self.ledger.standing(state.id)
         said = [
             StreamDigest(0, 0, "", written_sha256=hashlib.sha256(data).hexdigest())
             for data in (stdout, stderr)
         ]
-        return await self.ledger.ending(view, Ending(12, said[0], said[1], exit_code=0))
+        return await self.ledger.ending(standing, Ending(12, said[0], said[1], exit_code=0))
 
     def _stamp(self) -> dict[str, Any]:
         return {"at": wire.now(), "by": "operator:test", "command_id": self.ledger.new_id()}
