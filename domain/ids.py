@@ -31,6 +31,7 @@ _DIGITS: Final = bytes(
 )
 _JOBS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job")
 _JOB_STREAMS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job-stream")
+_UNKNOWN: Final = SafeUUID.unknown  # to ask the class for it takes a third of a UUID's time
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - on Python 3.9 too
 
 
@@ -123,5 +124,5 @@ def _uuid(number: int) -> UUID:
     """Return a UUID without the checks of its constructor, which take longer than all the rest."""
     value = object.__new__(UUID)
     object.__setattr__(value, "int", number)
-    object.__setattr__(value, "is_safe", SafeUUID.unknown)
+    object.__setattr__(value, "is_safe", _UNKNOWN)
     return value
