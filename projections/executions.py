@@ -5,18 +5,20 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from domain.execution import Execution
 from domain.streams import State
 from projections import sql
 from store.changes import Change
+from store.columns import Columns, Parameters
 
 TABLE: Final = "executions_1"
+_STATEMENT: Final = sql.named("upsert_executions")
+_COLUMNS: Final = Columns(_STATEMENT)
 
 
-class Row(Struct, frozen=True, gc=False, omit_defaults=True):
+class Row(Struct, frozen=True, gc=False):
     """One row of ``read.executions_1``; the names of the fields are those of the columns."""
 
     id: UUID
@@ -101,16 +103,16 @@ class Executions:
     name = "executions"
     version = 1
     tables: Final[Mapping[str, type[Struct]]] = {TABLE: Row}
-    statement = sql.named("upsert_executions")
+    statement = _STATEMENT
 
-    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
+    def parameters(self, changes: Sequence[Change]) -> Parameters | None:
         """Return the parameters of the statement for the executions that a batch changed."""
         rows = [
             row(change.after, change.position)
             for change in changes
             if isinstance(change.after, Execution)
         ]
-        return (msgspec.json.encode(rows),) if rows else None
+        return _COLUMNS.of(rows) if rows else None
 
     def refold(self) -> "Executions":
         """Return ourselves: a row needs to know nothing of the others."""

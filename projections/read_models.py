@@ -29,6 +29,7 @@ from projections.statistics import Statistics
 from projections.totals import Totals
 from store import changes
 from store.changes import Change
+from store.columns import Parameters
 from store.database import NotReady
 
 # The name of a table, and one of its rows.
@@ -98,8 +99,11 @@ class ReadModel(Protocol):
         """The statement of the inline write."""
         ...
 
-    def parameters(self, changes: Sequence[Change]) -> tuple[bytes | None, ...] | None:
-        """Return the statement's parameters for what changed, None if it writes nothing of it."""
+    def parameters(self, changes: Sequence[Change]) -> Parameters | None:
+        """Return the statement's parameters for what changed, None if it writes nothing of it.
+
+        They are in binary format, in which JSON is the same as in text.
+        """
         ...
 
     def refold(self) -> Refold:

@@ -29,6 +29,7 @@ from projections.workers import Progress
 from store import changes, sql
 from store.appender import APPEND_LOCK
 from store.changes import ChangedEvent
+from store.columns import execute
 
 REBUILD_LOCK: Final = 0x72656275
 _SESSION: Final = (
@@ -182,8 +183,7 @@ def _bring(connection: Connection[Any], models: Sequence[ReadModel], after: int,
         changed = changes.changes((ChangedEvent(*row) for row in events), after)
         for model in models:
             if (found := model.parameters(changed)) is not None:
-                parameters = [part and part.decode() for part in found]
-                cursor.execute(shadow.elsewhere(model.statement).encode(), parameters)
+                execute(connection, shadow.elsewhere(model.statement), found)
         move = shadow.elsewhere(changes.MOVE).encode()
         cursor.execute(move, [part.decode() for part in changes.moved(models, upto)])
 

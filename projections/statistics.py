@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from domain import ids
@@ -18,11 +17,14 @@ from domain.streams import State
 from projections import durations, sql
 from projections.totals import ALL_JOBS
 from store.changes import Change
+from store.columns import Columns, Parameters
 
 HOURS: Final = "statistics_hours_1"
 DAYS: Final = "statistics_days_1"
 EVER: Final = "statistics_ever_1"
 _HOUR_MS: Final = 3_600_000
+_STATEMENT: Final = sql.named("add_statistics")
+_COLUMNS: Final = Columns(_STATEMENT)
 
 _Key: TypeAlias = tuple[Any, ...]
 
@@ -112,7 +114,7 @@ class Statistics:
         DAYS: IntervalRow,
         EVER: EverRow,
     }
-    statement = sql.named("add_statistics")
+    statement = _STATEMENT
 
     def __init__(self) -> None:
         self._hours = _Sum(HOURS, IntervalRow)
@@ -124,8 +126,8 @@ class Statistics:
         self._hour = -1
         self._taken: dict[_Key, tuple[int, int, datetime]] = {}
 
-    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
-        """Return the parameter of the statement: what is added to each hour."""
+    def parameters(self, changes: Sequence[Change]) -> Parameters | None:
+        """Return the parameters of the statement: what is added to each hour."""
         hours = _Sum(HOURS, IntervalRow)
         for change in changes:
             before, after = change.before, change.after
@@ -136,7 +138,7 @@ class Statistics:
                 for job_id in (ALL_JOBS, after.job_id):
                     hours.add((hour, job_id, *measured), milliseconds, after.completed_at, 1)
         rows = hours.rows()
-        return (msgspec.json.encode(rows),) if rows else None
+        return _COLUMNS.of(rows) if rows else None
 
     def refold(self) -> "Statistics":
         """Return sums that stand at nothing."""

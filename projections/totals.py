@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, get_args
 
-import msgspec
 from msgspec import Struct
 
 from domain.events import TriggeredBy
@@ -16,13 +15,17 @@ from domain.execution import Execution, Status
 from domain.streams import State
 from projections import sql
 from store.changes import Change
+from store.columns import Columns, Parameters
 
 TABLE: Final = "totals_1"
 # No job has this name.
 ALL_JOBS: Final = ""
+_STATEMENT: Final = sql.named("add_totals")
+_COLUMNS: Final = Columns(_STATEMENT)
+_NOTHING: Final = (None,)
 
 
-class Row(Struct, frozen=True, gc=False, omit_defaults=True):
+class Row(Struct, frozen=True, gc=False):
     """One row of ``read.totals_1``: a job, and its counts by status and trigger."""
 
     job_id: str
@@ -60,12 +63,12 @@ class Totals:
     name = "totals"
     version = 1
     tables: Final[Mapping[str, type[Struct]]] = {TABLE: Row}
-    statement = sql.named("add_totals")
+    statement = _STATEMENT
 
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
 
-    def parameters(self, changes: Sequence[Change]) -> tuple[bytes, ...] | None:
+    def parameters(self, changes: Sequence[Change]) -> Parameters | None:
         """Return the parameters of the statement: what is added to each row."""
         added = Totals()
         for change in changes:
@@ -77,8 +80,11 @@ class Totals:
                     continue
                 added._count(before, -1)
             added._count(after, 1)
-        rows = added._rows()
-        return (msgspec.json.encode(rows),) if rows else None
+        if not added._counts:
+            return None
+        jobs = sorted(added._counts)
+        counts = zip(*[added._counts[job_id] for job_id in jobs], strict=True)
+        return _COLUMNS([jobs, *(one if any(one) else _NOTHING for one in counts)])
 
     def refold(self) -> "Totals":
         """Return counters that stand at nothing."""

@@ -242,7 +242,7 @@ class Appender:
             verdicts += judged
             for name, parameters in write.statements():
                 written = True
-                trips.send(name, parameters)
+                trips.send(name, parameters, binary=True)
             # The database writes this part while we judge the next one.
             trips.push()
         if written or bench.rooms.write:
@@ -277,7 +277,7 @@ class Appender:
             trips.send(b"schedule", bench.rooms.write.parameters())
         for name, projection in self._projections.items():
             if (parameters := projection.parameters(changed)) is not None:
-                trips.send(name, parameters)
+                trips.send(name, parameters, binary=True)
                 if len(changed) > _PART:
                     # The database writes this while we gather what the next one needs. For a few
                     # rows that is not worth a system call, which wakes it.

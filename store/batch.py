@@ -40,7 +40,7 @@ from store.work import (
     Notice,
     Work,
 )
-from store.writing import BatchWrite, new_event, queued_row
+from store.writing import BatchWrite, LeaseRow, new_event, queued_row
 
 Verdict: TypeAlias = Done | Exception
 
@@ -278,15 +278,10 @@ class Bench:
                 deadline = None
                 if state.timeout_seconds is not None:
                     deadline = state.timeout_seconds + self._lapses.timeout_grace
-                self._write.leases.append(
-                    {
-                        "execution_id": stream,
-                        "fence": envelope.command_id,
-                        "agent_id": agent_id,
-                        "lease_seconds": self._lapses.lease,
-                        "deadline_seconds": deadline,
-                    }
+                lease = LeaseRow(
+                    stream, envelope.command_id, agent_id, self._lapses.lease, deadline
                 )
+                self._write.leases.append(lease)
             case events.CancelRequested():
                 self._write.cancels.append(
                     {"execution_id": stream, "cancel_seconds": self._lapses.cancel}

@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.streams import State
 from store import mapper, sql
+from store.columns import Parameters
 from store.roundtrip import RoundTrips, text_array
 from store.states import KnownEvent, state_after
 
@@ -62,8 +63,11 @@ class Projection(Protocol):
         """What writes it."""
         ...
 
-    def parameters(self, changes: Sequence[Change]) -> tuple[bytes | None, ...] | None:
-        """Return the statement's parameters for what a batch changed, None if that is nothing."""
+    def parameters(self, changes: Sequence[Change]) -> Parameters | None:
+        """Return the statement's parameters for what a batch changed, None if that is nothing.
+
+        They are in binary format, in which JSON is the same as in text.
+        """
         ...
 
 
@@ -154,7 +158,7 @@ async def catch_up(
             *_, found = await trips.answers()
             changed = changes(trips.rows(found, ChangedEvent), position)
             if (parameters := one.parameters(changed)) is not None:
-                trips.send(name, parameters)
+                trips.send(name, parameters, binary=True)
     if late:
         trips.send(b"move", moved([one for one, _ in late], head))
     return bool(late)

@@ -23,7 +23,7 @@ EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _SIGNATURE_BYTES: Final = 19
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
-_NULL: Final = b"\xff\xff\xff\xff"
+NULL: Final = b"\xff\xff\xff\xff"
 _FLUSH_BYTES: Final = 128 * 1024
 _TEXT_OID: Final = 25
 _REMEMBERED_MAX: Final = 5000
@@ -128,9 +128,9 @@ class RowPacker:
         alone = [name for name in names if name not in again]
         self.columns: Sequence[str] = (*alone, *again)
         self._head = _count(len(names))
-        self._alone = [(names.index(name), _PACKERS[types[name]]) for name in alone]
+        self._alone = [(names.index(name), PACKERS[types[name]]) for name in alone]
         self._places = [names.index(name) for name in again]
-        self._again = _Remembered([_PACKERS[types[name]] for name in again])
+        self._again = _Remembered([PACKERS[types[name]] for name in again])
 
     def __call__(self, rows: Sequence[Struct]) -> list[bytes]:
         """Return rows as COPY has them."""
@@ -150,10 +150,10 @@ def _packed(column: Sequence[Any], pack: Packer) -> Iterable[bytes]:
     """Return the values of one column; most columns have only nulls, or none."""
     nulls = column.count(None)
     if nulls == len(column):
-        return repeat(_NULL, nulls)
+        return repeat(NULL, nulls)
     if not nulls:
         return map(pack, column)
-    return [_NULL if value is None else pack(value) for value in column]
+    return [NULL if value is None else pack(value) for value in column]
 
 
 def columns(data: memoryview, count: int | None = None) -> list[bytes | None]:
@@ -258,13 +258,13 @@ class _Remembered(dict[tuple[Any, ...], bytes]):
         if len(self) > _REMEMBERED_MAX:
             self.clear()
         pairs = zip(values, self._packers, strict=True)
-        data = b"".join(_NULL if value is None else pack(value) for value, pack in pairs)
+        data = b"".join(NULL if value is None else pack(value) for value, pack in pairs)
         self[values] = data
         return data
 
 
 # How a value that is not null is packed, with its length.
-_PACKERS: Final[dict[str, Packer]] = {
+PACKERS: Final[dict[str, Packer]] = {
     "uuid": _uuid,
     "smallint": partial(_int2, 2),
     "integer": partial(_int4, 4),

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from domain.events import BodiesErased, Envelope
 from domain.job_events import JobBodiesErased
 from store import sql
-from store.roundtrip import array
+from store.columns import Parameters, array, scalar
 
 STATEMENTS: Final = {
     b"erase outputs": sql.named("erase_outputs"),
@@ -38,14 +38,17 @@ class Erasure(Struct):
             before = envelope.originator_version
             self.messages.append({"execution_id": execution_id, "version": before})
 
-    def statements(self, recorded_at: datetime) -> list[tuple[bytes, list[bytes]]]:
-        """Return the statements that do it, with their parameters, in order; none for nothing."""
+    def statements(self, recorded_at: datetime) -> list[tuple[bytes, Parameters]]:
+        """Return the statements that do it, with their parameters, in order; none for nothing.
+
+        The parameters are in binary format.
+        """
         if not (self.outputs or self.messages or self.configurations):
             return []
-        outputs = array(self.outputs)
+        outputs = array("uuid", self.outputs)
         rest = (self.messages, sorted(self.configurations))
         return [
-            (b"erase outputs", [outputs, recorded_at.isoformat().encode()]),
+            (b"erase outputs", [outputs, scalar("timestamptz", recorded_at)]),
             (b"erase bodies", [outputs, *(msgspec.json.encode(rows) for rows in rest)]),
         ]
 

@@ -22,13 +22,14 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg import Connection, RawCursor
+from psycopg import Connection
 from psycopg.sql import SQL, Composed
 
 from domain.events import Envelope
 from store import chain, mapper, sql
 from store.appender import APPEND_LOCK
 from store.chain import Head, NewEvent
+from store.columns import execute
 from store.work import Notice
 from store.writing import event_parameters
 
@@ -126,9 +127,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 head, now = self._head(connection)
                 new = [_new(event) for event in stored_events]
                 commit, head = chain.extend(head, self._ledger_id, now, new, head.commit_number + 1)
-                with RawCursor(connection) as cursor:
-                    parameters = [one.decode() for one in event_parameters(commit)]
-                    cursor.execute(sql.named("write_events").encode(), parameters)
+                execute(connection, sql.named("write_events"), event_parameters(commit))
                 notice = msgspec.json.encode(Notice(sender="", position=head.position)).decode()
                 connection.execute("SELECT pg_notify('cronledger', %s)", [notice])
             except BaseException:

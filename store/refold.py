@@ -22,6 +22,7 @@ from domain.streams import State, evolve
 from store import changes, mapper, sql
 from store.archive import Refused
 from store.changes import Change, Projection
+from store.columns import execute
 from store.leases import LATE_OUTCOME_DAYS
 from store.output import STREAMS
 from store.work import Lapses
@@ -173,9 +174,7 @@ def _write(
     with RawCursor(connection) as cursor:
         for projection in projections:
             if (parameters := projection.parameters(found.changes)) is not None:
-                cursor.execute(
-                    projection.statement.encode(), [one and one.decode() for one in parameters]
-                )
+                execute(connection, projection.statement, parameters)
         move = [one.decode() for one in changes.moved(projections, head)]
         cursor.execute(changes.MOVE.encode(), move)
         operations = [found.queue, found.leases, found.cancels, found.held]

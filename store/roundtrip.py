@@ -134,7 +134,7 @@ class RoundTrips:
         return self.closed
 
     async def prepare(self, statements: dict[bytes, str]) -> None:
-        """Prepare statements by name; parameters are $1, $2, … and travel as text."""
+        """Prepare statements by name, whose parameters are $1, $2 and so on."""
         self._pg.enter_pipeline_mode()
         for name, text in statements.items():
             self._pg.send_prepare(name, text.encode())
@@ -146,10 +146,12 @@ class RoundTrips:
         name: bytes,
         parameters: Sequence[bytes | None] = (),
         *,
+        binary: bool = False,
         result_format: pq.Format = pq.Format.TEXT,
     ) -> None:
-        """Send a statement with the next ones."""
-        self._pg.send_query_prepared(name, parameters, result_format=result_format)
+        """Send a statement with the next ones; `binary` says in which format its parameters are."""
+        formats = [pq.Format.BINARY] * len(parameters) if binary else None
+        self._pg.send_query_prepared(name, parameters, formats, result_format)
         self._sent += 1
 
     def push(self) -> None:

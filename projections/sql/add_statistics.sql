@@ -1,10 +1,11 @@
 -- The inline projection of statistics: adds what a batch ended, by hour, by day and in all.
--- $1 is a JSON array of the rows of hours, from which those of the days and of all time are summed.
+-- $1 to $7 are the columns of the rows of hours, from which those of the days and of all time are
+-- summed.
 WITH added AS MATERIALIZED (
-    SELECT starts_at, job_id, status, duration_class, count, duration_max_ms, last_at
-    FROM json_to_recordset($1::json) AS r (
-        starts_at timestamptz, job_id text, status text, duration_class smallint,
-        count bigint, duration_max_ms bigint, last_at timestamptz)
+    SELECT unnest($1::timestamptz[]) AS starts_at, unnest($2::text[]) AS job_id,
+           unnest($3::text[]) AS status, unnest($4::smallint[]) AS duration_class,
+           unnest($5::bigint[]) AS count, unnest($6::bigint[]) AS duration_max_ms,
+           unnest($7::timestamptz[]) AS last_at
 ), hours AS (
     INSERT INTO read.statistics_hours_1 AS kept (
         starts_at, job_id, status, duration_class, count, duration_max_ms, last_at)

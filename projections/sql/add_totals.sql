@@ -1,5 +1,5 @@
--- The inline projection of totals: adds what a batch changed to one row a job. $1 is a JSON array of
--- rows, in order of job_id.
+-- The inline projection of totals: adds what a batch changed to one row a job. $1 to $19 are the
+-- columns of rows in order of job_id; one to which nothing is added is null.
 INSERT INTO read.totals_1 AS kept (
     job_id,
     pending_scheduled, pending_manual, pending_retry, running_scheduled, running_manual,
@@ -14,13 +14,19 @@ SELECT
     coalesce(failed_scheduled, 0), coalesce(failed_manual, 0), coalesce(failed_retry, 0),
     coalesce(timeout_scheduled, 0), coalesce(timeout_manual, 0), coalesce(timeout_retry, 0),
     coalesce(canceled_scheduled, 0), coalesce(canceled_manual, 0), coalesce(canceled_retry, 0)
-FROM json_to_recordset($1::json) AS r (
-    job_id text,
-    pending_scheduled bigint, pending_manual bigint, pending_retry bigint,
-    running_scheduled bigint, running_manual bigint, running_retry bigint,
-    success_scheduled bigint, success_manual bigint, success_retry bigint, failed_scheduled bigint,
-    failed_manual bigint, failed_retry bigint, timeout_scheduled bigint, timeout_manual bigint,
-    timeout_retry bigint, canceled_scheduled bigint, canceled_manual bigint, canceled_retry bigint)
+FROM (
+    SELECT
+        unnest($1::text[]) AS job_id, unnest($2::bigint[]) AS pending_scheduled,
+        unnest($3::bigint[]) AS pending_manual, unnest($4::bigint[]) AS pending_retry,
+        unnest($5::bigint[]) AS running_scheduled, unnest($6::bigint[]) AS running_manual,
+        unnest($7::bigint[]) AS running_retry, unnest($8::bigint[]) AS success_scheduled,
+        unnest($9::bigint[]) AS success_manual, unnest($10::bigint[]) AS success_retry,
+        unnest($11::bigint[]) AS failed_scheduled, unnest($12::bigint[]) AS failed_manual,
+        unnest($13::bigint[]) AS failed_retry, unnest($14::bigint[]) AS timeout_scheduled,
+        unnest($15::bigint[]) AS timeout_manual, unnest($16::bigint[]) AS timeout_retry,
+        unnest($17::bigint[]) AS canceled_scheduled, unnest($18::bigint[]) AS canceled_manual,
+        unnest($19::bigint[]) AS canceled_retry
+) AS r
 ON CONFLICT (job_id) DO UPDATE SET
     pending_scheduled = kept.pending_scheduled + excluded.pending_scheduled,
     pending_manual = kept.pending_manual + excluded.pending_manual,

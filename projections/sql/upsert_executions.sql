@@ -1,4 +1,4 @@
--- The inline projection: rows of the executions that a batch changed. $1 is a JSON array of rows.
+-- The inline projection: rows of the executions that a batch changed. $1 to $32 are their columns.
 INSERT INTO read.executions_1 AS kept (
     id, position, version, attempt, status, triggered_by, job_id, configuration, root_id, retry_of,
     retried_as, scheduled_for, started_at, cancel_requested_at, completed_at, duration_ms,
@@ -6,22 +6,16 @@ INSERT INTO read.executions_1 AS kept (
     agent_id, pinned_agent_id, labels, masked,
     stdout_kept_bytes, stderr_kept_bytes, late_outcome, late_exit_code, late_reported_at,
     held)
-SELECT r.id, r.position, r.version, r.attempt, r.status, r.triggered_by, r.job_id,
-       decode(r.configuration, 'hex'), r.root_id, r.retry_of, r.retried_as, r.scheduled_for,
-       r.started_at, r.cancel_requested_at, r.completed_at, r.duration_ms, r.timeout_seconds,
-       r.start_deadline_seconds, r.exit_code, r.signal, r.failure_reason, r.observed_by,
-       r.agent_id, r.pinned_agent_id, r.labels, coalesce(r.masked, false),
-       r.stdout_kept_bytes, r.stderr_kept_bytes, r.late_outcome, r.late_exit_code,
-       r.late_reported_at, r.held
-FROM json_to_recordset($1::json) AS r (
-    id uuid, position bigint, version integer, attempt integer, status text, triggered_by text,
-    job_id text, configuration text, root_id uuid, retry_of uuid, retried_as uuid,
-    scheduled_for timestamptz, started_at timestamptz, cancel_requested_at timestamptz,
-    completed_at timestamptz, duration_ms bigint, timeout_seconds integer,
-    start_deadline_seconds integer, exit_code integer, signal integer, failure_reason text,
-    observed_by text, agent_id text, pinned_agent_id text, labels text[], masked boolean,
-    stdout_kept_bytes bigint, stderr_kept_bytes bigint, late_outcome text, late_exit_code integer,
-    late_reported_at timestamptz, held text)
+SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::integer[]), unnest($4::integer[]),
+       unnest($5::text[]), unnest($6::text[]), unnest($7::text[]),
+       decode(unnest($8::text[]), 'hex'), unnest($9::uuid[]), unnest($10::uuid[]),
+       unnest($11::uuid[]), unnest($12::timestamptz[]), unnest($13::timestamptz[]),
+       unnest($14::timestamptz[]), unnest($15::timestamptz[]), unnest($16::bigint[]),
+       unnest($17::integer[]), unnest($18::integer[]), unnest($19::integer[]),
+       unnest($20::integer[]), unnest($21::text[]), unnest($22::text[]), unnest($23::text[]),
+       unnest($24::text[]), unnest($25::text[])::text[], unnest($26::boolean[]),
+       unnest($27::bigint[]), unnest($28::bigint[]), unnest($29::text[]), unnest($30::integer[]),
+       unnest($31::timestamptz[]), unnest($32::text[])
 ON CONFLICT (id) DO UPDATE SET
     position = excluded.position, version = excluded.version, status = excluded.status,
     retried_as = excluded.retried_as, started_at = excluded.started_at,

@@ -1,8 +1,5 @@
--- Answers that are kept under idempotency keys. $1 is a JSON array, in which bytes stand as base64.
+-- Answers that are kept under idempotency keys. $1 to $7 are the columns of rows.
 INSERT INTO store.idempotency (
     token_id, key, fingerprint, execution_id, status, location, answer, recorded_at)
-SELECT r.token_id, r.key, decode(r.fingerprint, 'base64'), r.execution_id, r.status,
-       r.location, decode(r.answer, 'base64'), clock_timestamp()
-FROM json_to_recordset($1::json) AS r (
-    token_id uuid, key text, fingerprint text, execution_id uuid, status smallint,
-    location text, answer text)
+SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bytea[]), unnest($4::uuid[]),
+       unnest($5::smallint[]), unnest($6::text[]), unnest($7::bytea[]), clock_timestamp()

@@ -1,5 +1,4 @@
--- Configurations that came with a batch. $1 is a JSON array: digests in hexadecimal, bytes as base64.
+-- Configurations that came with a batch. $1 to $3 are the columns of rows: digests in hexadecimal.
 INSERT INTO store.configurations (digest, salt, body)
-SELECT decode(r.digest, 'hex'), decode(r.salt, 'base64'), decode(r.body, 'base64')
-FROM json_to_recordset($1::json) AS r (digest text, salt text, body text)
+SELECT decode(unnest($1::text[]), 'hex'), unnest($2::bytea[]), unnest($3::bytea[])
 ON CONFLICT DO NOTHING

@@ -1,8 +1,5 @@
--- Leases that claims got. $1 is a JSON array.
+-- Leases that claims got. $1 to $5 are the columns of rows.
 INSERT INTO store.leases (execution_id, fence, agent_id, expires_at, deadline_at)
-SELECT r.execution_id, r.fence, r.agent_id,
-       clock_timestamp() + make_interval(secs => r.lease_seconds),
-       clock_timestamp() + make_interval(secs => r.deadline_seconds)
-FROM json_to_recordset($1::json) AS r (
-    execution_id uuid, fence uuid, agent_id text, lease_seconds double precision,
-    deadline_seconds double precision)
+SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::text[]),
+       clock_timestamp() + make_interval(secs => unnest($4::float8[])),
+       clock_timestamp() + make_interval(secs => unnest($5::float8[]))

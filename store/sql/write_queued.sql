@@ -1,7 +1,4 @@
--- Executions that wait for an agent from now on. $1 is a JSON array.
+-- Executions that wait for an agent from now on. $1 to $5 are the columns of rows.
 INSERT INTO store.pending (execution_id, pinned_agent_id, configuration, labels, start_by)
-SELECT r.execution_id, r.pinned_agent_id, decode(r.configuration, 'hex'), r.labels,
-       clock_timestamp() + make_interval(secs => r.start_seconds)
-FROM json_to_recordset($1::json) AS r (
-    execution_id uuid, pinned_agent_id text, configuration text, labels text[],
-    start_seconds double precision)
+SELECT unnest($1::uuid[]), unnest($2::text[]), decode(unnest($3::text[]), 'hex'),
+       unnest($4::text[])::text[], clock_timestamp() + make_interval(secs => unnest($5::float8[]))
