@@ -4,9 +4,10 @@ A benchmark on two cores pays for its clients too, so they must be cheap.
 """
 
 import asyncio
-import json
 import re
 from typing import Any, Final
+
+import msgspec
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
@@ -68,7 +69,7 @@ class Connection(asyncio.Protocol):
         status, answer = await self.post(path, body, headers)
         if status not in (expected if isinstance(expected, set) else {expected}):
             raise RuntimeError(f"{path} answered {status}: {answer[:300]!r}")
-        return json.loads(answer)
+        return msgspec.json.decode(answer)
 
     def close(self) -> None:
         """Disconnect."""

@@ -243,8 +243,10 @@ class Appender:
             for name, parameters in write.statements():
                 written = True
                 trips.send(name, parameters, binary=True)
-            # The database writes this part while we judge the next one.
-            trips.push()
+            if len(works) > _PART:
+                # The database writes this part while we judge the next one. What a few works lead
+                # to is not worth a system call of its own, which wakes it.
+                trips.push()
         if written or bench.rooms.write:
             await self._finish(trips, bench, read)
         else:
@@ -279,8 +281,7 @@ class Appender:
             if (parameters := projection.parameters(changed)) is not None:
                 trips.send(name, parameters, binary=True)
                 if len(changed) > _PART:
-                    # The database writes this while we gather what the next one needs. For a few
-                    # rows that is not worth a system call, which wakes it.
+                    # The database writes this while we gather what the next one needs.
                     trips.push()
         trips.send(b"move", changes.moved(self._projections.values(), bench.head.position))
         notice = msgspec.json.encode(bench.notice)
