@@ -17,13 +17,15 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import psycopg
 import uvloop
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bench import append
 from bench.measure import (
@@ -38,6 +40,7 @@ from bench.measure import (
     write_result,
 )
 from bench.seed import job_id, seed
+from domain import ids
 from projections.executions import Executions
 from projections.lists import Lists
 from projections.queries import Filter
@@ -47,7 +50,8 @@ from store.changes import Projection
 from store.embedded import EmbeddedServer
 from store.keys import Keys, new_secret
 
-Question: TypeAlias = Callable[[Lists], Awaitable[object]]
+# Which executions, and how many of them to pass over.
+Question: TypeAlias = tuple[Filter, int]
 LIMIT: Final = 50
 NEWEST: Final = "newest 50"
 _JOBS: Final = {
@@ -76,99 +80,129 @@ def _filters() -> Iterator[tuple[str, Filter]]:
         yield name or NEWEST, Filter(jobs, statuses, triggers, start, end)
 
 
-def _asking(chosen: Filter, offset: int = 0) -> Question:
-    return lambda lists: lists.page(chosen, limit=LIMIT, offset=offset)
-
-
 def questions() -> dict[str, Question]:
     """Return what is asked, by name; the newest 50 first."""
-    asked = {name: _asking(chosen) for name, chosen in _filters()}
+    asked = {name: (chosen, 0) for name, chosen in _filters()}
+    # Half a year into a year of runs: as deep as half of them.
+    half = ids.lowest_at(datetime.now(UTC) - timedelta(days=182))
+    for name in ("", "success", "failed or timeout", "busy job", "3 jobs", "scheduled"):
+        chosen = replace(asked[name or NEWEST][0], before=half)
+        asked[f"{name} + cursor amidst".removeprefix(" + ")] = (chosen, 0)
     for offset in (900, 10_000, 50_000):
-        asked[f"offset {offset:,}"] = _asking(Filter(), offset)
-        asked[f"success + offset {offset:,}"] = _asking(Filter(status=("success",)), offset)
-        chosen = Filter(triggered_by=("scheduled",))
-        asked[f"scheduled + offset {offset:,}"] = _asking(chosen, offset)
+        for name in ("", "success", "scheduled"):
+            chosen = asked[name or NEWEST][0]
+            asked[f"{name} + offset {offset:,}".removeprefix(" + ")] = (chosen, offset)
     return asked
 
 
-async def _measured(
-    sizes: dict[int, Lists], asked: dict[str, Question], passes: int
-) -> dict[tuple[str, int], list[float]]:
-    """Return how many milliseconds each question took at each size, each time."""
-    took: dict[tuple[str, int], list[float]] = {}
+class Answers(Struct):
+    """What a question took at one size, in milliseconds, and how many rows it found."""
+
+    took: list[float] = field(default_factory=list)
+    rows: int = 0
+
+    @property
+    def p50(self) -> float:
+        """The median."""
+        return statistics.median(self.took)
+
+    @property
+    def p99(self) -> float:
+        """What one in a hundred takes longer than."""
+        return statistics.quantiles(self.took, n=100, method="inclusive")[98]
+
+
+Found: TypeAlias = dict[tuple[str, int], Answers]
+
+
+async def _measured(sizes: dict[int, Lists], asked: dict[str, Question], passes: int) -> Found:
+    """Ask each question once at each size, `passes` times and a few times before."""
+    found: Found = {}
     for number in range(passes + 5):
-        for name, question in asked.items():
+        for name, (chosen, offset) in asked.items():
             for size, lists in sizes.items():
                 began = time.perf_counter()
-                await question(lists)
+                page = await lists.page(chosen, limit=LIMIT, offset=offset)
+                took = (time.perf_counter() - began) * 1000
+                answers = found.setdefault((name, size), Answers())
+                answers.rows = len(page.rows)
                 if number >= 5:
-                    one = (time.perf_counter() - began) * 1000
-                    took.setdefault((name, size), []).append(one)
-    return took
+                    answers.took.append(took)
+    return found
 
 
-def _told(took: dict[tuple[str, int], list[float]], sizes: list[int]) -> None:
+def _told(found: Found, sizes: list[int]) -> None:
     small, large = sizes[0], sizes[-1]
-    newest = _percentiles(took[NEWEST, large])
+    newest = found[NEWEST, large]
     print(
         f"\nmilliseconds at {large:,} executions (p50, p99), p99 beside that of {NEWEST},"
-        f" p50 beside that at {small:,}"
+        f" p50 beside that at {small:,}, rows"
     )
-    for name in dict.fromkeys(name for name, _ in took):
-        p50, p99 = _percentiles(took[name, large])
-        grown = p50 / _percentiles(took[name, small])[0]
-        print(f"{name:<50} {p50:>8.2f} {p99:>8.2f} {p99 / newest[1]:>8.2f} x {grown:>8.2f} x")
+    for name in _names(found):
+        here = found[name, large]
+        print(
+            f"{name:<50} {here.p50:>8.2f} {here.p99:>8.2f} {here.p99 / newest.p99:>8.2f} x"
+            f" {here.p50 / found[name, small].p50:>8.2f} x {here.rows:>4}"
+        )
+
+
+def _names(found: Found) -> list[str]:
+    return list(dict.fromkeys(name for name, _ in found))
+
+
+def _worst(found: Found, sizes: list[int], asked: dict[str, Question]) -> dict[str, Ratio]:
+    """Return what is held to a goal, and what stands beside it, each by the question it is of."""
+    small, large = sizes[0], sizes[-1]
+    offsets = {name for name, (_, offset) in asked.items() if offset}
+    uneven = {name for name in asked if found[name, small].rows != found[name, large].rows}
+    newest = found[NEWEST, large].p99
+    slower = {name: found[name, large].p99 / newest for name in asked}
+    grown = {name: found[name, large].p50 / found[name, small].p50 for name in asked}
+    filters = asked.keys() - offsets
+    grew = f"worst p50 at {large:,} / at {small:,}"
+    worst = {}
+    for what, ratios, chosen, goal in (
+        (f"worst filter, p99 / p99 of {NEWEST}", slower, filters, 3.0),
+        (f"worst offset, p99 / p99 of {NEWEST}", slower, offsets, None),
+        (grew, grown, filters - uneven, 1.3),
+        (f"{grew}, of more rows", grown, filters & uneven, None),
+    ):
+        if chosen:
+            name = max(sorted(chosen), key=ratios.__getitem__)
+            worst[name] = Ratio(f"{what}: {name}", [ratios[name]], goal=goal, at_least=False)
+    return worst
 
 
 def _write_lists(
-    path: Path | None, took: dict[tuple[str, int], list[float]], sizes: list[int], passes: int
+    path: Path | None, found: Found, sizes: list[int], asked: dict[str, Question], passes: int
 ) -> None:
-    small, large = sizes[0], sizes[-1]
-    names = list(dict.fromkeys(name for name, _ in took))
-    found = {key: _percentiles(values) for key, values in took.items()}
-    slower = {name: found[name, large][1] / found[NEWEST, large][1] for name in names}
-    grown = {name: found[name, large][0] / found[name, small][0] for name in names}
-    slowest, most_grown = max(names, key=slower.__getitem__), max(names, key=grown.__getitem__)
-    shown = dict.fromkeys((NEWEST, slowest, most_grown))
+    large = sizes[-1]
+    worst = _worst(found, sizes, asked)
     write_result(
         path,
         name="lists by filter",
-        what=f"{len(names)} questions: every combination of filters, and offsets, {LIMIT} rows "
-        f"each, as the server asks them, without HTTP, on ledgers of "
+        what=f"{len(asked)} questions: every combination of filters, cursors amidst, and "
+        f"offsets, {LIMIT} rows each, as the server asks them, without HTTP, on ledgers of "
         f"{' and '.join(f'{size:,}' for size in sizes)} seeded executions; {passes} passes, each "
         "asking each question once at each size. Shown are the newest 50 and the questions that "
         "do worst: the ratio of that one stands for all.",
         measures=[
-            Measure(f"{name}, at {size:,}", "ms", took[name, size])
-            for name in shown
+            Measure(f"{name}, at {size:,}", "ms", found[name, size].took)
+            for name in dict.fromkeys((NEWEST, *worst))
             for size in sizes
         ],
-        ratios=[
-            Ratio(
-                f"worst p99 / p99 of {NEWEST}: {slowest}", [slower[slowest]], goal=3, at_least=False
-            ),
-            Ratio(
-                f"worst p50 at {large:,} / at {small:,}: {most_grown}",
-                [grown[most_grown]],
-                goal=1.3,
-                at_least=False,
-            ),
-        ],
+        ratios=list(worst.values()),
         series=[
             Series(
                 f"{which} at {large:,}",
-                [float(n) for n in range(1, len(names) + 1)],
-                sorted(found[name, large][at] for name in names),
+                [float(n) for n in range(1, len(asked) + 1)],
+                sorted(getattr(found[name, large], which) for name in asked),
                 "questions, from quick to slow",
                 "ms",
             )
-            for at, which in enumerate(("p50", "p99"))
+            for which in ("p50", "p99")
         ],
     )
-
-
-def _percentiles(values: list[float]) -> tuple[float, float]:
-    return statistics.median(values), statistics.quantiles(values, n=100, method="inclusive")[98]
 
 
 def _measure_reads(server: EmbeddedServer, keys: Keys, args: argparse.Namespace) -> None:
@@ -183,18 +217,21 @@ def _measure_reads(server: EmbeddedServer, keys: Keys, args: argparse.Namespace)
         print(f"{size:,} executions in {time.perf_counter() - began:.0f} s", flush=True)
         made[size] = database.server_conninfo(owner, password="bench")
 
-    async def run() -> dict[tuple[str, int], list[float]]:
+    asked = questions()
+
+    async def run() -> Found:
         sizes = {size: Lists(conninfo) for size, conninfo in made.items()}
         try:
-            return await _measured(sizes, questions(), args.passes)
+            return await _measured(sizes, asked, args.passes)
         finally:
             for lists in sizes.values():
                 await lists.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        took = runner.run(run())
-    _told(took, sorted(args.sizes))
-    _write_lists(args.json and args.json / "reads.json", took, sorted(args.sizes), args.passes)
+        found = runner.run(run())
+    sizes = sorted(args.sizes)
+    _told(found, sizes)
+    _write_lists(args.json and args.json / "reads.json", found, sizes, asked, args.passes)
 
 
 _WITHOUT: Final = """
