@@ -57,7 +57,9 @@ class Connection:
         Raises `RuntimeError` for a header that would break the answer, and for a second answer.
         """
         cycle = self._cycle()
-        if cycle is None or cycle.response_started:
+        if cycle is None:  # nobody waits for it
+            return
+        if cycle.response_started:
             raise RuntimeError("This request is answered already.")
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()

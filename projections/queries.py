@@ -34,7 +34,10 @@ class View(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """One execution as its agent's report is about it: how it stands, and its stored output."""
+    """One execution as its agent's report is about it: how it stands, and what is stored of it.
+
+    `configuration` is None if it was erased.
+    """
 
     id: UUID
     status: str
@@ -46,6 +49,7 @@ class Standing(Struct, frozen=True):
     late_outcome: str | None
     stdout_kept_bytes: int | None
     stderr_kept_bytes: int | None
+    configuration: bytes | None
     stdout: StoredStream
     stderr: StoredStream
 

@@ -25,7 +25,7 @@ Parameters: TypeAlias = Sequence[bytes | None]
 _Values: TypeAlias = Callable[[Sequence[Any]], bytes]
 
 # One whose values are arrays themselves travels as texts: PostgreSQL has no arrays of arrays.
-_ARRAY: Final = re.compile(r"unnest\(\$\d+::(\w+)\[\]\)(?:::(text\[\]))?")
+_ARRAY: Final = re.compile(r"unnest\(\$(\d+)::(\w+)\[\]\)(?:::(text\[\]))?")
 _OIDS: Final = {
     "boolean": 16,
     "bytea": 17,
@@ -55,16 +55,22 @@ class Columns:
     def __init__(self, statement: str) -> None:
         """Take the types from a statement.
 
-        Raises `KeyError` for a type that no statement had so far.
+        Raises `KeyError` for a type that no statement had so far, and `ValueError` for arrays that
+        do not stand in the order of their numbers.
         """
-        self._columns = [_column(inner or kind) for kind, inner in _ARRAY.findall(statement)]
+        found = _ARRAY.findall(statement)
+        if [int(number) for number, _, _ in found] != list(range(1, 1 + len(found))):
+            raise ValueError(f"not in order: {statement}")
+        self._columns = [_column(inner or kind) for _, kind, inner in found]
 
     def __call__(self, columns: Iterable[Sequence[Any]]) -> list[bytes | None]:
         """Return the columns of one row or more.
 
-        Raises `DataError` for a number that is too large for its column.
+        Raises `DataError` for a value that its column cannot hold, and `ValueError` if the columns
+        are not of one length: PostgreSQL would fill the shorter ones up with nulls.
         """
         found: list[bytes | None] = []
+        rows = 0
         try:
             for (head, pack, is_alike), values in zip(self._columns, columns, strict=True):
                 first, size = values[0], len(values)
@@ -72,12 +78,14 @@ class Columns:
                 if first is None and values.count(None) == size:
                     found.append(None)
                     continue
+                if size != (rows := rows or size):
+                    raise ValueError("columns of different lengths")
                 if is_alike and values.count(first) == size:
                     data = pack((first,)) * size
                 else:
                     data = pack(values)
                 found.append(head + _bounds(size) + data)
-        except struct.error as error:
+        except (struct.error, OverflowError, TypeError) as error:
             raise psycopg.DataError(str(error)) from error
         return found
 
@@ -86,8 +94,8 @@ class Columns:
         return self(zip(*map(astuple, rows), strict=True))
 
 
-def array(kind: str, values: Sequence[Any]) -> bytes:
-    """Return values as an array."""
+def column(kind: str, values: Sequence[Any]) -> bytes:
+    """Return the only column of some rows."""
     head, pack, _ = _column(kind)
     return head + _bounds(len(values)) + pack(values)
 
@@ -105,6 +113,8 @@ def execute(connection: Connection[Any], statement: str, parameters: Parameters)
     formats = [pq.Format.BINARY] * len(parameters)
     result = connection.pgconn.exec_params(statement.encode(), parameters, param_formats=formats)
     if result.status not in {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK}:
+        if connection.pgconn.status == pq.ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection to the database was lost")
         raise errors.error_from_result(result)
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from domain.events import BodiesErased, Envelope
 from domain.job_events import JobBodiesErased
 from store import sql
-from store.columns import Parameters, array, scalar
+from store.columns import Parameters, column, scalar
 
 STATEMENTS: Final = {
     b"erase outputs": sql.named("erase_outputs"),
@@ -45,7 +45,7 @@ class Erasure(Struct):
         """
         if not (self.outputs or self.messages or self.configurations):
             return []
-        outputs = array("uuid", self.outputs)
+        outputs = column("uuid", self.outputs)
         rest = (self.messages, sorted(self.configurations))
         return [
             (b"erase outputs", [outputs, scalar("timestamptz", recorded_at)]),

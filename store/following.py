@@ -17,7 +17,8 @@ from psycopg_pool import AsyncConnectionPool
 BATCH: Final = 500
 
 # Nobody waits for that transaction to be durable. If a crash takes it away, position and notes go
-# together, and the log is read again; who acts on a note commits after it, so that it stays.
+# together, and the log is read again: followers look once a second, whether there is news or not
+# (api/waiting.py, `heard`). Who acts on a note commits after it, so that it stays.
 _TAKE: Final = (
     "SELECT position, coalesce((SELECT max(position) FROM ledger.events), 0),"
     " set_config('synchronous_commit', 'off', true)"

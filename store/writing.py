@@ -11,7 +11,7 @@ from domain.events import Envelope
 from domain.execution import Execution
 from store import chain, mapper, sql
 from store.chain import NewEvent
-from store.columns import Columns, Parameters, array, scalar
+from store.columns import Columns, Parameters, column, scalar
 from store.erasure import STATEMENTS as ERASING
 from store.erasure import Erasure
 from store.rooms import start_seconds
@@ -90,7 +90,7 @@ def _parameters(statement: bytes, rows: list[Any]) -> Parameters:
     """Return rows as columns; those of which a batch has few are JSON."""
     match rows[0]:
         case UUID():
-            return [array("uuid", rows)]
+            return [column("uuid", rows)]
         case dict():
             return [msgspec.json.encode(rows)]
         case _:

@@ -274,7 +274,7 @@ async def complete(request: Req) -> ASGIApp:
         ended_at=_ended_at(asked, standing),
     )
     done = await ledger.appender.submit(Work(command, message=message))
-    return answers.json(await _outcome(ledger, done, standing, message))
+    return answers.json(_outcome(done, standing, message))
 
 
 def _ended_at(asked: wire.Complete, standing: Standing) -> datetime | None:
@@ -289,14 +289,12 @@ def _ended_at(asked: wire.Complete, standing: Standing) -> datetime | None:
     return max(started_at, min(ended_at, wire.now()))
 
 
-async def _outcome(
-    ledger: Ledger, done: Done, standing: Standing, message: Message | None
-) -> wire.Execution:
+def _outcome(done: Done, standing: Standing, message: Message | None) -> wire.Execution:
     state = done.execution
     if state is None or state.late is not None:
         raise KeptAsLateOutcome(status=state.status if state else "gone")
     texts = Texts(
-        configuration=await ledger.configurations.body(state.configuration.sha256),
+        configuration=standing.configuration,
         message=message.body if message is not None else None,
         stdout=standing.stdout,
         stderr=standing.stderr,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from store.columns import Columns, array, execute, scalar
+from store.columns import Columns, column, execute, scalar
 from tests.support.postgres import Database, Postgres
 
 
@@ -116,9 +116,40 @@ def test_arrays_and_single_values_are_read(
     execute(
         lent,
         "INSERT INTO anything (uuid, time) SELECT unnest($1::uuid[]), $2::timestamptz",
-        [array("uuid", ids), scalar("timestamptz", time)],
+        [column("uuid", ids), scalar("timestamptz", time)],
     )
 
     found = lent.execute("SELECT uuid, time FROM anything").fetchall()
 
     assert found == [(one, time) for one in ids]
+
+
+def test_what_is_of_another_kind_is_refused_as_data() -> None:
+    """A time without a zone is that command's fault alone."""
+    with pytest.raises(psycopg.DataError):
+        Columns(_FILL).of([replace(_NOTHING, time=datetime(2026, 1, 1))])  # noqa: DTZ001
+
+
+def test_columns_of_different_lengths_are_a_bug() -> None:
+    """PostgreSQL would fill the shorter one up with nulls, and nobody would know."""
+    statement = "SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[])"
+
+    assert Columns(statement)([[1, 2], [None], ["a", "b"]])
+    with pytest.raises(ValueError, match="lengths"):
+        Columns(statement)([[1, 2], [None], ["a"]])
+
+
+def test_arrays_stand_in_the_order_of_their_numbers() -> None:
+    """Types are taken in the order of the text."""
+    with pytest.raises(ValueError, match="order"):
+        Columns("SELECT unnest($2::bigint[]), unnest($1::text[])")
+
+
+def test_a_lost_connection_is_told_from_a_refusal(database: Database) -> None:
+    """Who repeats what a lost connection has cost asks for that class of error."""
+    with psycopg.connect(database.owner, autocommit=True) as lost:
+        with psycopg.connect(database.owner) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [lost.info.backend_pid])
+
+        with pytest.raises(psycopg.OperationalError):
+            execute(lost, "SELECT $1::text", [b"x"])

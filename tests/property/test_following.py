@@ -1,16 +1,22 @@
 """A follower of the log goes over every event once, in order, whoever does it and what fails."""
 
 import asyncio
+import os
+import signal
 from itertools import pairwise
 
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from api.ledger import Ledger
 from store import following
+from store.embedded import EmbeddedServer
 from store.following import Connection, Follower, Span
-from tests.support.ledgers import Desk
-from tests.support.postgres import Database
+from tests.support import invariants
+from tests.support.embedded import open_folder
+from tests.support.ledgers import Desk, running_ledger
+from tests.support.postgres import Database, Postgres, copy_home
 
 pytestmark = pytest.mark.anyio
 
@@ -112,3 +118,51 @@ async def test_only_events_that_are_asked_for_are_read(ledger: Ledger, head: int
     assert [one.type for one in found] == ["execution.completed"] * 5
     assert [one.position for one in found] == sorted(one.position for one in found)
     assert none == []
+
+
+async def test_what_a_crash_takes_from_a_follower_it_does_again() -> None:
+    """Its commit need not be durable: position and note are lost together, or neither is."""
+    with open_folder() as folder:
+        copy_home(folder / "home")
+        with EmbeddedServer(folder / "home") as server:
+            with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+                # Nobody else flushes the log of the database meanwhile.
+                connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+                connection.execute("ALTER SYSTEM SET autovacuum = off")
+                connection.execute("SELECT pg_reload_conf()")
+            database = Postgres(server).fresh()
+            async with running_ledger(database) as ledger:
+                await Desk(ledger).ended()
+            with psycopg.connect(database.owner) as connection:
+                connection.execute("INSERT INTO store.followers VALUES ('test', 0)")
+
+            assert _positions(database) == [("test", 0)]
+            await _follow(database)
+            noted = _positions(database)
+            os.kill(server.postmaster_pid, signal.SIGQUIT)
+            while not server.ensure_running():
+                pass
+            after_the_crash = _positions(database)
+            await _follow(database)
+
+            assert noted == [("noted", 3), ("test", 3)]
+            assert after_the_crash == [("test", 0)]
+            assert _positions(database) == noted
+            invariants.check(database.owner)
+
+
+def _positions(database: Database) -> list[tuple[str, int]]:
+    """Of the follower and of what it notes, with a connection of its own."""
+    with psycopg.connect(database.owner) as connection:
+        return connection.execute(
+            "SELECT name, position FROM store.followers WHERE name IN ('test', 'noted')"
+            " ORDER BY name"
+        ).fetchall()
+
+
+async def _follow(database: Database) -> None:
+    async def note(connection: Connection, span: Span) -> None:
+        await connection.execute("INSERT INTO store.followers VALUES ('noted', %s)", [span.until])
+
+    async with AsyncConnectionPool(database.owner, min_size=1, open=False) as pool:
+        await Follower(pool, "test", note).follow()

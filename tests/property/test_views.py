@@ -28,9 +28,9 @@ async def test_more_readers_than_one_statement_takes(ledger: Ledger) -> None:
 
 
 def _standing(view: View) -> Standing:
-    values: list[Any] = [getattr(view.row, name) for name in Standing.__struct_fields__[:-2]]
-    values += [view.texts.stdout, view.texts.stderr]
-    return Standing(*values)
+    texts = view.texts
+    values: list[Any] = [getattr(view.row, name) for name in Standing.__struct_fields__[:-3]]
+    return Standing(*values, texts.configuration, texts.stdout, texts.stderr)
 
 
 async def test_a_standing_says_what_the_view_says(ledger: Ledger) -> None:
