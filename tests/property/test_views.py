@@ -30,7 +30,8 @@ async def test_more_readers_than_one_statement_takes(ledger: Ledger) -> None:
 def _standing(view: View) -> Standing:
     texts = view.texts
     values: list[Any] = [getattr(view.row, name) for name in Standing.__struct_fields__[:-3]]
-    return Standing(*values, texts.configuration, texts.stdout, texts.stderr)
+    values += [texts.configuration, texts.stdout, texts.stderr]
+    return Standing(*values)
 
 
 async def test_a_standing_says_what_the_view_says(ledger: Ledger) -> None:
