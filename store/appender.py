@@ -42,7 +42,7 @@ _STATEMENTS: Final = {
     b"settle": sql.named("settle_commit"),
 }
 Queued: TypeAlias = tuple[Work, asyncio.Future[Done]]
-_PART: Final = 16
+_PART: Final = 32
 _COMPANY_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 10.0
 
