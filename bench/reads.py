@@ -138,7 +138,7 @@ def _told(found: Found, sizes: list[int]) -> None:
         f"\nmilliseconds at {large:,} executions (p50, p99), p99 beside that of {NEWEST},"
         f" p50 beside that at {small:,}, rows"
     )
-    for name in _names(found):
+    for name in dict.fromkeys(name for name, _ in found):
         here = found[name, large]
         print(
             f"{name:<50} {here.p50:>8.2f} {here.p99:>8.2f} {here.p99 / newest.p99:>8.2f} x"
@@ -146,12 +146,8 @@ def _told(found: Found, sizes: list[int]) -> None:
         )
 
 
-def _names(found: Found) -> list[str]:
-    return list(dict.fromkeys(name for name, _ in found))
-
-
-def _worst(found: Found, sizes: list[int], asked: dict[str, Question]) -> dict[str, Ratio]:
-    """Return what is held to a goal, and what stands beside it, each by the question it is of."""
+def _worst(found: Found, sizes: list[int], asked: dict[str, Question]) -> list[tuple[str, Ratio]]:
+    """Return what is held to a goal, and what stands beside it, each with its question."""
     small, large = sizes[0], sizes[-1]
     offsets = {name for name, (_, offset) in asked.items() if offset}
     uneven = {name for name in asked if found[name, small].rows != found[name, large].rows}
@@ -160,7 +156,7 @@ def _worst(found: Found, sizes: list[int], asked: dict[str, Question]) -> dict[s
     grown = {name: found[name, large].p50 / found[name, small].p50 for name in asked}
     filters = asked.keys() - offsets
     grew = f"worst p50 at {large:,} / at {small:,}"
-    worst = {}
+    worst = []
     for what, ratios, chosen, goal in (
         (f"worst filter, p99 / p99 of {NEWEST}", slower, filters, 3.0),
         (f"worst offset, p99 / p99 of {NEWEST}", slower, offsets, None),
@@ -169,7 +165,8 @@ def _worst(found: Found, sizes: list[int], asked: dict[str, Question]) -> dict[s
     ):
         if chosen:
             name = max(sorted(chosen), key=ratios.__getitem__)
-            worst[name] = Ratio(f"{what}: {name}", [ratios[name]], goal=goal, at_least=False)
+            ratio = Ratio(f"{what}: {name}", [ratios[name]], goal=goal, at_least=False)
+            worst.append((name, ratio))
     return worst
 
 
@@ -188,10 +185,10 @@ def _write_lists(
         "do worst: the ratio of that one stands for all.",
         measures=[
             Measure(f"{name}, at {size:,}", "ms", found[name, size].took)
-            for name in dict.fromkeys((NEWEST, *worst))
+            for name in dict.fromkeys((NEWEST, *(name for name, _ in worst)))
             for size in sizes
         ],
-        ratios=list(worst.values()),
+        ratios=[ratio for _, ratio in worst],
         series=[
             Series(
                 f"{which} at {large:,}",
