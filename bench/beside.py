@@ -35,11 +35,15 @@ _BODY: Final = b'{"job_name":"bench","command":"true"}'
 
 def waits(home: Path, url: str, token: str, events: int, rounds: int) -> list[Measure]:
     """Fill the server's ledger, and measure without and during rebuilds of it, in turns."""
-    conninfo = EmbeddedServer(home).conninfo("cronledger")
+    postgres = EmbeddedServer(home)
+    conninfo = postgres.conninfo("cronledger")
     with psycopg.connect(conninfo) as connection:
         ((ledger_id,),) = connection.execute("SELECT ledger_id FROM ledger.identity").fetchall()
     keys = Keys(bytes.fromhex((home / "secret-key").read_text().strip()))
     seed(conninfo, ledger_id, keys, events)
+    # What was written in half a minute is put on the disk before, not during what is measured.
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
     print(f"\n{CLIENTS} clients beside rebuilds of {events:,} events", flush=True)
     words = [sys.executable, "-m", "cli.main", "rebuild", "--json"]
     environment = {**os.environ, "CRONLEDGER_HOME": str(home)}

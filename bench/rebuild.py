@@ -36,7 +36,6 @@ READ, REBUILD, VERIFY = "COPY out + decode", "rebuild", "verify"
 PASSES: Final = {READ: "read", REBUILD: "rebuild", VERIFY: "verify"}
 LIBRARY: Final = "eventsourcing ProjectionRunner"
 _KIB = 1024
-_BESIDE_MAX: Final = 300_000
 
 # Of a size and a pass, what each round took.
 Rounds = dict[int, dict[str, list[Took]]]
@@ -163,7 +162,7 @@ def main() -> None:
         for events in args.events or SIZES:
             conninfo = _seeded(postgres, events)
             found[events] = _rounds(conninfo, events, args.rounds, args.seconds)
-        events = args.beside or min(_BESIDE_MAX, max(found))
+        events = args.beside or max(found)
         waits = beside.waits(home, url, token, events, args.rounds)
     finally:
         server.send_signal(signal.SIGTERM)

@@ -1,10 +1,11 @@
 """The first and longest part of a rebuild: the whole log folded into the empty shadow tables.
 
-Two processes, each with half of the streams: Python folds on one core. Both read the same snapshot.
+In two processes, each with half of the streams, since Python folds on one core; both read the same
+snapshot. Or in one, which leaves a core to others.
 """
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -31,27 +32,47 @@ class Counted(Struct):
     unreadable: int = 0
 
 
-def fill(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> tuple[int, Counted]:
-    """Fold the whole log into the shadow tables; return up to which position, and what it held."""
+class Filled(Struct, frozen=True):
+    """Up to which position the log was folded, what it held, and what `write_rest` has to write."""
+
+    position: int
+    counted: Counted
+    passes: Sequence[Sequence[Refold]]
+
+
+def fill(conninfo: str, models: Sequence[ReadModel], processes: int, progress: Progress) -> Filled:
+    """Fold the whole log, and write all rows into the shadow that are complete without the rest.
+
+    With one process or two.
+    """
     conninfo = make_conninfo(conninfo, application_name=WORKER)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((name, head),) = connection.execute(
             "SELECT pg_export_snapshot(), coalesce(max(position), 0) FROM ledger.events"
         ).fetchall()
-        parts = halves(connection, head) if head > ALONE_MAX else [Range()]
+        several = processes > 1 and head > ALONE_MAX
+        parts = halves(connection, head) if several else [Range()]
         filled = together(
             [(_fill_part, (conninfo, models, Snapshot(conninfo, name), part)) for part in parts],
             Told(progress, "folding", head),
             events=head,
         )
-    _write(conninfo, models, rest([refolds for refolds, _ in filled]))
     counts = [counted for _, counted in filled]
-    return head, Counted(
+    counted = Counted(
         sum(one.events for one in counts),
         sum(one.streams for one in counts),
         sum(one.unreadable for one in counts),
     )
+    return Filled(head, counted, [refolds for refolds, _ in filled])
+
+
+def write_rest(conninfo: str, models: Sequence[ReadModel], filled: Filled) -> None:
+    """Write the rows that only all parts of the log together make; see `Refold.rest`."""
+    with ExitStack() as stack:
+        sinks = _Sinks(stack, conninfo, models)
+        for table, rows in rest(filled.passes).items():
+            sinks[table](rows)
 
 
 def _fill_part(
@@ -79,15 +100,6 @@ def _fill_part(
             counted.streams += len(folded)
             listener.add(events)
     return refolds, counted
-
-
-def _write(
-    conninfo: str, models: Sequence[ReadModel], found: Mapping[str, Sequence[Struct]]
-) -> None:
-    with ExitStack() as stack:
-        sinks = _Sinks(stack, conninfo, models)
-        for table, rows in found.items():
-            sinks[table](rows)
 
 
 class _Sinks(dict[str, Callable[[Sequence[Struct]], None]]):

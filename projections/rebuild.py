@@ -1,8 +1,9 @@
 """The read models made anew from the log, while the server goes on.
 
-Shadow tables are filled from one snapshot of the log, in two processes; then they are brought up to
-the log, first without any lock and at last under the append lock, and put in place. Whoever reads
-sees the old tables until that moment, and the new ones from then on.
+Shadow tables are filled from one snapshot of the log; then they are brought up to the log, first
+without any lock and at last under the append lock, and put in place. Whoever reads sees the old
+tables until that moment, and the new ones from then on. While nobody records, all of it is done on
+two cores.
 
 A rebuild holds an advisory lock for as long as its connection lives, so that there is one at a
 time; what a killed one has left (tables, and workers that have not noticed yet) the next removes.
@@ -37,6 +38,9 @@ _SESSION: Final = (
     " -c max_parallel_maintenance_workers=0"
 )
 _AT_ONCE: Final = 2
+_IN_USE: Final = """
+SELECT recorded_at > clock_timestamp() - interval '10 seconds'
+FROM ledger.events ORDER BY position DESC LIMIT 1"""
 # So far may the shadow be behind when the lock is taken: some milliseconds of folding.
 _NEAR: Final = 500
 _ROUND: Final = 5000
@@ -73,10 +77,12 @@ def rebuild(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> R
         tables = [table for model in models for table in model.tables]
         for table in ("projections", *tables):
             shadow.make(connection, table)
-        position, counted = filling.fill(conninfo, models, progress)
-        # From here on the shadow is a read model that is behind, as an old server's might be.
+        filled = filling.fill(conninfo, models, _at_once(connection), progress)
         progress("indexes", 0, 0)
-        _index(conninfo, tables)
+        write_rest = partial(filling.write_rest, conninfo, models, filled)
+        _index(conninfo, tables, _at_once(connection), write_rest)
+        # From here on the shadow is a read model that is behind, as an old server's might be.
+        position, counted = filled.position, filled.counted
         connection.execute(
             f"DELETE FROM {shadow.SCHEMA}.projections",  # noqa: S608 - a name of ours
         )
@@ -125,26 +131,53 @@ def _check(connection: Connection[Any], models: Sequence[ReadModel]) -> None:
                 )
 
 
-def _index(conninfo: str, tables: Sequence[str]) -> None:
-    """Make the indexes, two at a time: a core each, and none more for those that wait for us."""
+def _at_once(connection: Connection[Any]) -> int:
+    """Return how many things to do at once: one if somebody records, who then waits less for us."""
+    row = connection.execute(_IN_USE).fetchone()
+    return 1 if row is not None and row[0] else _AT_ONCE
+
+
+def _index(
+    conninfo: str, tables: Sequence[str], at_once: int, write_rest: Callable[[], None]
+) -> None:
+    """Make the indexes, so many at a time.
+
+    The rest of the rows is written beside the first of them: a table with one row a stream, by its
+    id, has all of its rows by now.
+    """
     connections: SimpleQueue[Connection[Any]] = SimpleQueue()
-
-    def lent(do: Callable[[Connection[Any]], object]) -> None:
-        connection = connections.get()
-        try:
-            do(connection)
-        finally:
-            connections.put(connection)
-
     with contextlib.ExitStack() as stack:
-        for _ in range(_AT_ONCE):
+        for _ in range(at_once):
             connection = psycopg.connect(conninfo, autocommit=True, application_name=WORKER)
             connections.put(stack.enter_context(connection))
-        statements = [
-            statement for table in tables for statement in shadow.indexes(connection, table)
+        whole = [table for table in tables if shadow.key(connection, table) == ["id"]]
+        first = [text for table in whole for text in shadow.indexes(connection, table)]
+        later = [
+            text
+            for table in tables
+            if table not in whole
+            for text in shadow.indexes(connection, table)
         ]
-        pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE))
-        list(pool.map(lent, [partial(_execute, statement) for statement in statements]))
+        pool = stack.enter_context(ThreadPoolExecutor(at_once))
+        rest = pool.submit(write_rest)
+
+        def lent(do: Callable[[Connection[Any]], object]) -> None:
+            connection = connections.get()
+            try:
+                do(connection)
+            finally:
+                connections.put(connection)
+
+        def once_written(do: Callable[[Connection[Any]], object]) -> None:
+            rest.result()
+            lent(do)
+
+        made = [
+            *(pool.submit(lent, partial(_execute, text)) for text in first),
+            *(pool.submit(once_written, partial(_execute, text)) for text in later),
+        ]
+        for one in (rest, *made):
+            one.result()
         list(pool.map(lent, [partial(_finish, table) for table in tables]))
 
 

@@ -72,6 +72,8 @@ def make(connection: Connection[Any], table: str) -> None:
         ((options,),) = connection.execute(_OPTIONS, [there]).fetchall()
         if options:
             connection.execute(SQL("ALTER TABLE {} SET ({})").format(twin, _as_is(options)))
+        # A vacuum of it would take time from those who fill it, and keep `swap` waiting.
+        connection.execute(SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(twin))
         for right, role in connection.execute(_RIGHTS, [there]).fetchall():
             connection.execute(
                 SQL("GRANT {} ON {} TO {}").format(_as_is(right), twin, Identifier(role))
@@ -123,10 +125,10 @@ def swap(connection: Connection[Any], tables: Iterable[str]) -> None:
             SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(Identifier(READ, table))
         )
     for table in tables:
+        twin = Identifier(SCHEMA, table)
         connection.execute(SQL("DROP TABLE {}").format(Identifier(READ, table)))
-        connection.execute(
-            SQL("ALTER TABLE {} SET SCHEMA {}").format(Identifier(SCHEMA, table), Identifier(READ))
-        )
+        connection.execute(SQL("ALTER TABLE {} RESET (autovacuum_enabled)").format(twin))
+        connection.execute(SQL("ALTER TABLE {} SET SCHEMA {}").format(twin, Identifier(READ)))
 
 
 def elsewhere(statement: str) -> str:

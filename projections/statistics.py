@@ -124,7 +124,7 @@ class Statistics:
         # Most executions come in order of their hours: each is added once here, and what they
         # come to is added to all tables when another hour begins.
         self._hour = -1
-        self._taken: dict[_Key, tuple[int, int, datetime]] = {}
+        self._taken: dict[_Key, list[Any]] = {}
 
     def parameters(self, changes: Sequence[Change]) -> Parameters | None:
         """Return the parameters of the statement: what is added to each hour."""
@@ -175,8 +175,13 @@ class Statistics:
         """Add one that has ended to what was taken of its hour."""
         milliseconds, measured = _measured(state)
         key = (state.job_id, *measured)
-        count, highest, last = self._taken.get(key, (0, milliseconds, at))
-        self._taken[key] = (count + 1, max(highest, milliseconds), max(last, at))
+        taken = self._taken.get(key)
+        if taken is None:
+            self._taken[key] = [1, milliseconds, at]
+            return
+        taken[0] += 1
+        taken[1] = max(taken[1], milliseconds)
+        taken[2] = max(taken[2], at)
 
     def _add_up(self) -> None:
         """Add what was taken of one hour to all tables."""
