@@ -170,7 +170,7 @@ class ExecutionDetail(Execution):
 class Pagination(Struct):
     """Where a page stands.
 
-    `total` is exact, unless `from` or `to` is given and more than 2,000 match: then it is 2,000,
+    `total` is exact, unless `from` or `to` is given and more than 1,000 match: then it is 1,000,
     and `total_is_exact` is false.
     """
 

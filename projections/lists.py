@@ -24,7 +24,7 @@ from projections.queries import Filter, Listed, Page, Version, View
 from store.roundtrip import RoundTrips, array, text_array
 
 # A range is counted no further than that; filters without one have counters.
-COUNT_MAX: Final = 2000
+COUNT_MAX: Final = 1000
 # From there on the total is asked first, and the page cut from the nearer end; hours are skipped,
 # and stretches merged.
 DEEP: Final = 1000
