@@ -1,7 +1,8 @@
 """How long commands over HTTP take while nothing else is done, and beside a rebuild.
 
 A steady and moderate load: each client thinks before its next command. Clients that ask again at
-once would measure how two cores are shared, not who has to wait for whom.
+once would measure how two cores are shared, not who has to wait for whom. A checkpoint comes first,
+so that the seeded rows are not written meanwhile; those that rebuilds bring about are measured.
 """
 
 import asyncio
@@ -41,13 +42,13 @@ def waits(home: Path, url: str, token: str, events: int, rounds: int) -> list[Me
         ((ledger_id,),) = connection.execute("SELECT ledger_id FROM ledger.identity").fetchall()
     keys = Keys(bytes.fromhex((home / "secret-key").read_text().strip()))
     seed(conninfo, ledger_id, keys, events)
-    # What was written in half a minute is put on the disk before, not during what is measured.
-    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
-        connection.execute("CHECKPOINT")
     print(f"\n{CLIENTS} clients beside rebuilds of {events:,} events", flush=True)
     words = [sys.executable, "-m", "cli.main", "rebuild", "--json"]
     environment = {**os.environ, "CRONLEDGER_HOME": str(home)}
     subprocess.run(words, env=environment, check=True, capture_output=True)
+    # What was seeded is put on the disk before, not during what is measured.
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
     alone, busy = Measure(ALONE, "ms", []), Measure(BESIDE, "ms", [])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_times(url, token, _after(1.0)))  # to warm up

@@ -4,7 +4,8 @@ All on one PostgreSQL (fsync on), in one run, in turns: "COPY out + decode" read
 psycopg's COPY in binary format and decodes its payload with msgspec, and does nothing with it;
 `rebuild` and `verify` are what `cronledger rebuild` and `cronledger verify` do; the library's
 ProjectionRunner processes a slice, since a row and a transaction an event take it minutes. At last
-the times of commands over HTTP, while nothing else is done and beside a rebuild.
+the times of commands over HTTP, while nothing else is done and beside a rebuild, which then leaves
+one of two cores to them and takes longer.
 
 A size goes through as many rounds as its share of the time allows, and one at least.
 

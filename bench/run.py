@@ -60,7 +60,10 @@ OURS: Final = {
         *("bench.rebuild", "rebuild.json", 20),
         usual=("--events", "10000", "--events", "100000", "--events", "1000000"),
         quick=("--events", "3000", "--rounds", "1", "--slice", "300"),
-        large=("--events", "100000", "--events", "1000000", "--events", "5000000"),
+        large=(
+            *("--events", "100000", "--events", "1000000", "--events", "5000000"),
+            *("--beside", "1000000"),
+        ),
     ),
 }
 PEERS: Final = {

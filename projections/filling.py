@@ -7,11 +7,9 @@ snapshot. Or in one, which leaves a core to others.
 import gc
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Final
 
 import psycopg
 from msgspec import Struct
-from psycopg.conninfo import make_conninfo
 
 from projections import shadow
 from projections.folding import complete, fold, rest
@@ -20,8 +18,6 @@ from projections.snapshot import Snapshot
 from projections.workers import ALONE_MAX, Listener, Progress, Told, together
 from store.copying import Filling, RowPacker
 from store.log_streams import Range, batches, halves
-
-WORKER: Final = "cronledger rebuild worker"
 
 
 class Counted(Struct):
@@ -45,7 +41,6 @@ def fill(conninfo: str, models: Sequence[ReadModel], processes: int, progress: P
 
     With one process or two.
     """
-    conninfo = make_conninfo(conninfo, application_name=WORKER)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((name, head),) = connection.execute(
@@ -68,7 +63,7 @@ def fill(conninfo: str, models: Sequence[ReadModel], processes: int, progress: P
 
 
 def write_rest(conninfo: str, models: Sequence[ReadModel], filled: Filled) -> None:
-    """Write the rows that only all parts of the log together make; see `Refold.rest`."""
+    """Write the rows that only all parts of the log together make; see `Refold.rest`. Once only."""
     with ExitStack() as stack:
         sinks = _Sinks(stack, conninfo, models)
         for table, rows in rest(filled.passes).items():

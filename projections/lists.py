@@ -25,6 +25,8 @@ from store.roundtrip import RoundTrips, array, text_array
 
 # A range is counted no further than that; filters without one have counters.
 COUNT_MAX: Final = 1000
+# Of more that have not ended, and so are in no hour, none is counted beside the hours.
+UNFINISHED_MAX: Final = 2000
 # From there on the total is asked first, and the page cut from the nearer end; hours are skipped,
 # and stretches merged.
 DEEP: Final = 1000
@@ -275,7 +277,7 @@ async def _nearer(
     """
     ended = skip - total.uncounted
     far = ended >= (DEEP if planned.others is None else 20 * DEEP)
-    few = total.uncounted <= COUNT_MAX and total.others <= total.count // 4
+    few = total.uncounted <= UNFINISHED_MAX and total.others <= total.count // 4
     if planned.hours is None or not far or not few:
         return planned, skip
     _send(trips, order + b" hours", b"%d" % ended, *planned.hours)

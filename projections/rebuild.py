@@ -2,8 +2,8 @@
 
 Shadow tables are filled from one snapshot of the log; then they are brought up to the log, first
 without any lock and at last under the append lock, and put in place. Whoever reads sees the old
-tables until that moment, and the new ones from then on. While nobody records, all of it is done on
-two cores.
+tables until that moment, and the new ones from then on. Folding and indexing take two cores, or one
+if somebody recorded a moment before.
 
 A rebuild holds an advisory lock for as long as its connection lives, so that there is one at a
 time; what a killed one has left (tables, and workers that have not noticed yet) the next removes.
@@ -13,7 +13,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final
@@ -24,7 +24,6 @@ from psycopg import Connection, RawCursor, errors
 from psycopg.conninfo import make_conninfo
 
 from projections import filling, shadow
-from projections.filling import WORKER
 from projections.read_models import ReadModel
 from projections.workers import Progress
 from store import changes, sql
@@ -37,9 +36,11 @@ _SESSION: Final = (
     "-c timezone=UTC -c maintenance_work_mem=256MB -c statement_timeout=0"
     " -c max_parallel_maintenance_workers=0"
 )
-_AT_ONCE: Final = 2
+WORKER: Final = "cronledger rebuild worker"
+_CORES: Final = 2
 _IN_USE: Final = """
-SELECT recorded_at > clock_timestamp() - interval '10 seconds'
+SELECT recorded_at BETWEEN clock_timestamp() - interval '10 seconds'
+                       AND clock_timestamp() + interval '10 seconds'
 FROM ledger.events ORDER BY position DESC LIMIT 1"""
 # So far may the shadow be behind when the lock is taken: some milliseconds of folding.
 _NEAR: Final = 500
@@ -77,10 +78,11 @@ def rebuild(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> R
         tables = [table for model in models for table in model.tables]
         for table in ("projections", *tables):
             shadow.make(connection, table)
-        filled = filling.fill(conninfo, models, _at_once(connection), progress)
+        workers = make_conninfo(conninfo, application_name=WORKER)
+        filled = filling.fill(workers, models, _cores(connection), progress)
         progress("indexes", 0, 0)
-        write_rest = partial(filling.write_rest, conninfo, models, filled)
-        _index(conninfo, tables, _at_once(connection), write_rest)
+        write_rest = partial(filling.write_rest, workers, models, filled)
+        _index(workers, tables, _cores(connection), write_rest)
         # From here on the shadow is a read model that is behind, as an old server's might be.
         position, counted = filled.position, filled.counted
         connection.execute(
@@ -131,54 +133,60 @@ def _check(connection: Connection[Any], models: Sequence[ReadModel]) -> None:
                 )
 
 
-def _at_once(connection: Connection[Any]) -> int:
+def _cores(connection: Connection[Any]) -> int:
     """Return how many things to do at once: one if somebody records, who then waits less for us."""
     row = connection.execute(_IN_USE).fetchone()
-    return 1 if row is not None and row[0] else _AT_ONCE
+    return 1 if row is not None and row[0] else _CORES
 
 
 def _index(
-    conninfo: str, tables: Sequence[str], at_once: int, write_rest: Callable[[], None]
+    conninfo: str, tables: Sequence[str], cores: int, write_rest: Callable[[], None]
 ) -> None:
     """Make the indexes, so many at a time.
 
     The rest of the rows is written beside the first of them: a table with one row a stream, by its
-    id, has all of its rows by now.
+    id, has all of its rows by now (`Refold.rest`).
     """
-    connections: SimpleQueue[Connection[Any]] = SimpleQueue()
+    lent: SimpleQueue[Connection[Any]] = SimpleQueue()
     with contextlib.ExitStack() as stack:
-        for _ in range(at_once):
-            connection = psycopg.connect(conninfo, autocommit=True, application_name=WORKER)
-            connections.put(stack.enter_context(connection))
-        whole = [table for table in tables if shadow.key(connection, table) == ["id"]]
-        first = [text for table in whole for text in shadow.indexes(connection, table)]
-        later = [
-            text
-            for table in tables
-            if table not in whole
-            for text in shadow.indexes(connection, table)
+        connections = [
+            stack.enter_context(psycopg.connect(conninfo, autocommit=True)) for _ in range(cores)
         ]
-        pool = stack.enter_context(ThreadPoolExecutor(at_once))
+        for connection in connections:
+            lent.put(connection)
+        whole = [table for table in tables if shadow.key(connections[0], table) == ["id"]]
+        others = [table for table in tables if table not in whole]
+        at_once, later = (
+            [text for table in some for text in shadow.indexes(connections[0], table)]
+            for some in (whole, others)
+        )
+        pool = stack.enter_context(ThreadPoolExecutor(cores))
         rest = pool.submit(write_rest)
 
-        def lent(do: Callable[[Connection[Any]], object]) -> None:
-            connection = connections.get()
+        def do(what: Callable[[Connection[Any]], object]) -> None:
+            connection = lent.get()
             try:
-                do(connection)
+                what(connection)
             finally:
-                connections.put(connection)
+                lent.put(connection)
 
-        def once_written(do: Callable[[Connection[Any]], object]) -> None:
+        def once_written(what: Callable[[Connection[Any]], object]) -> None:
             rest.result()
-            lent(do)
+            do(what)
 
-        made = [
-            *(pool.submit(lent, partial(_execute, text)) for text in first),
-            *(pool.submit(once_written, partial(_execute, text)) for text in later),
-        ]
-        for one in (rest, *made):
-            one.result()
-        list(pool.map(lent, [partial(_finish, table) for table in tables]))
+        try:
+            made = [pool.submit(do, partial(_execute, text)) for text in at_once]
+            made += [pool.submit(once_written, partial(_execute, text)) for text in later]
+            for one in as_completed((rest, *made)):
+                one.result()
+            list(pool.map(do, [partial(_finish, table) for table in tables]))
+        except BaseException:
+            # Whoever is kept waiting for nothing (a Ctrl-C, a full disk) waits for no index more.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for connection in connections:
+                with contextlib.suppress(psycopg.Error):
+                    connection.cancel_safe()
+            raise
 
 
 def _execute(statement: str, connection: Connection[Any]) -> None:

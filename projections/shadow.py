@@ -69,9 +69,8 @@ def make(connection: Connection[Any], table: str) -> None:
                 twin, Identifier(READ, table)
             )
         )
-        ((options,),) = connection.execute(_OPTIONS, [there]).fetchall()
-        if options:
-            connection.execute(SQL("ALTER TABLE {} SET ({})").format(twin, _as_is(options)))
+        if options := _options(connection, table):
+            connection.execute(SQL("ALTER TABLE {} SET ({})").format(twin, options))
         # A vacuum of it would take time from those who fill it, and keep `swap` waiting.
         connection.execute(SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(twin))
         for right, role in connection.execute(_RIGHTS, [there]).fetchall():
@@ -126,14 +125,23 @@ def swap(connection: Connection[Any], tables: Iterable[str]) -> None:
         )
     for table in tables:
         twin = Identifier(SCHEMA, table)
+        options = _options(connection, table)
         connection.execute(SQL("DROP TABLE {}").format(Identifier(READ, table)))
         connection.execute(SQL("ALTER TABLE {} RESET (autovacuum_enabled)").format(twin))
+        if options:  # somebody may have set that one himself
+            connection.execute(SQL("ALTER TABLE {} SET ({})").format(twin, options))
         connection.execute(SQL("ALTER TABLE {} SET SCHEMA {}").format(twin, Identifier(READ)))
 
 
 def elsewhere(statement: str) -> str:
     """Return a statement of a read model that works on the twins."""
     return statement.replace(f"{READ}.", f"{SCHEMA}.")
+
+
+def _options(connection: Connection[Any], table: str) -> Composed | None:
+    """Return the storage options of a table, None if it has none."""
+    ((options,),) = connection.execute(_OPTIONS, [f"{READ}.{table}"]).fetchall()
+    return _as_is(options) if options else None
 
 
 def _as_is(text: str) -> Composed:

@@ -156,7 +156,7 @@ def test_a_killed_rebuild_leaves_a_whole_ledger(
     """Killed at some statements, it leaves the old rows or the new ones, and the next one works."""
     conninfo = owner_conninfo(quick)
     quick.api.brought_to("failed")
-    for statement in sorted(chance.sample(range(1, 45), 2)):
+    for statement in sorted(chance.sample(range(1, 200), 2)):
         _die_at(conninfo, statement)
         invariants.check(conninfo)
 

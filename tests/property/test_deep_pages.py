@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from api.ledger import Ledger
 from domain.ids import Uuid7
@@ -60,6 +61,25 @@ async def test_a_page_is_a_slice_however_deep(
                 assert ids(found) == everything[offset : offset + limit]
                 assert found.has_more == (offset + limit < len(everything))
                 assert (found.total, found.total_is_exact) == (len(everything), True)
+
+
+@pytest.mark.parametrize("deep", [0, 1000])
+@pytest.mark.parametrize("most", [1, 5, 50])
+async def test_a_range_is_counted_so_far(
+    lived: Ledger, monkeypatch: pytest.MonkeyPatch, deep: int, most: int
+) -> None:
+    """Up to the limit the total is exact, and beyond it is the limit and says so."""
+    monkeypatch.setattr(lists, "DEEP", deep)
+    monkeypatch.setattr(lists, "COUNT_MAX", most)
+    for chosen in FILTERS:
+        everything = ids(await page(lived, chosen, 100, 0))
+        ranged = replace(chosen, created_from=BEGINNING)
+        for offset in (0, 1, len(everything) - 1, len(everything)):
+            found = await page(lived, ranged, 3, offset)
+            assert ids(found) == everything[offset : offset + 3]
+            assert found.has_more == (offset + 3 < len(everything))
+            assert found.total == min(most, len(everything))
+            assert found.total_is_exact == (len(everything) <= most)
 
 
 async def page(ledger: Ledger, chosen: Filter, limit: int, offset: int) -> Page[View]:

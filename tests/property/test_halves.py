@@ -46,6 +46,7 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small logs are shared out, too."""
     monkeypatch.setattr("projections.workers.ALONE_MAX", 0)
     monkeypatch.setattr("projections.filling.ALONE_MAX", 0)
+    monkeypatch.setattr("projections.rebuild._cores", lambda _: 2)
 
 
 @pytest.mark.parametrize("damage", _DAMAGES)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec import Struct
-from psycopg import Connection
+from psycopg import Connection, errors
 from psycopg.sql import SQL, Identifier
 
 from domain import ids
 from projections import shadow
 from projections.queries import Filter
 from projections.read_models import READ_MODELS, ReadModel, check
-from projections.rebuild import REBUILD_LOCK, RebuildRefused, Rebuilt, rebuild
+from projections.rebuild import REBUILD_LOCK, RebuildRefused, Rebuilt, _cores, rebuild
 from projections.verify import verify
 from store.appender import Unavailable
 from store.changes import Change
@@ -102,11 +102,17 @@ async def test_prepared_statements_outlive_the_swap(database: Database) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_new_table_is_made_like_the_old(database: Database) -> None:
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("option", ["autovacuum_enabled", "autovacuum_vacuum_threshold"])
+async def test_the_new_table_is_made_like_the_old(
+    database: Database, monkeypatch: pytest.MonkeyPatch, cores: int, option: str
+) -> None:
     """Columns, options, indexes with their names, and rights are those of the table before."""
+    monkeypatch.setattr("projections.rebuild._cores", lambda _: cores)
     async with running_ledger(database) as ledger:
         await Desk(ledger).ended()
     with database.as_owner() as owner:
+        owner.execute(f"ALTER TABLE read.executions_1 SET ({option} = 0)".encode())
         before, was = _described(owner), _number(owner)
 
         rebuilt(database)
@@ -134,6 +140,42 @@ def _described(owner: Connection[Any]) -> list[Any]:
 
 def _number(owner: Connection[Any]) -> Any:
     return owner.execute("SELECT 'read.executions_1'::regclass::oid").fetchone()
+
+
+@pytest.mark.parametrize(("ago", "cores"), [(None, 2), ("1 second", 1), ("1 minute", 2)])
+def test_who_records_is_left_a_core(database: Database, ago: str | None, cores: int) -> None:
+    """A rebuild takes two cores of a ledger that is empty or at rest, and one of one in use."""
+    with database.as_owner() as owner:
+        if ago is not None:
+            # The one column that counts; the other ones hold what they may.
+            owner.execute(
+                """
+                INSERT INTO ledger.events
+                SELECT 1, 1, now(), clock_timestamp() - %s::interval, id, id, id, id, 1, 1,
+                       'execution.created', 'operator:me', '{}', sha256('')
+                FROM gen_random_uuid() AS id""",
+                [ago],
+            )
+        assert _cores(owner) == cores
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("fails", ["write_rest", "_execute", "_finish"])
+def test_a_rebuild_that_fails_says_why(
+    database: Database, monkeypatch: pytest.MonkeyPatch, fails: str, cores: int
+) -> None:
+    """What went wrong with a part is raised, and the next rebuild works."""
+
+    def fail(*_: object) -> None:
+        raise errors.DiskFull("no room")
+
+    monkeypatch.setattr("projections.rebuild._cores", lambda _: cores)
+    with monkeypatch.context() as broken:
+        where = "projections.filling" if fails == "write_rest" else "projections.rebuild"
+        broken.setattr(f"{where}.{fails}", fail)
+        with pytest.raises(errors.DiskFull, match="no room"):
+            rebuilt(database)
+    rebuilt(database)
 
 
 def test_there_is_one_rebuild_at_a_time(database: Database) -> None:
