@@ -38,7 +38,7 @@ _LISTENING: Final = {
 }
 # A connection that does not say that it is gone is found out by asking.
 _ASK_SECONDS: Final = 5.0
-_PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, changes.FarBehind, OSError)
+_PASSING: Final = (psycopg.Error, PoolTimeout, Unavailable, changes.OutOfStep, OSError)
 _AWAY_SECONDS: Final = 5.0
 _ENDINGS_AT_ONCE: Final = 4
 _REST: Final = 99

@@ -41,7 +41,7 @@ class Made(Struct, frozen=True):
 
 def made(ledger: Ledger, asked: CreateJob) -> Made:
     """Return the job that is asked for. Raises `Problem` 400 that names the field."""
-    name = parameters.line("name", asked.name)
+    name = parameters.title("name", asked.name)
     job_id = ids.derived_job_id(name) if asked.id is UNSET else parameters.name("id", asked.id)
     if job_id in _TAKEN_IDS:
         raise invalid("id", f"cannot be {job_id}, which is another path of this API")

@@ -132,6 +132,13 @@ def line(field: str, value: str) -> str:
     return value
 
 
+def title(field: str, value: str) -> str:
+    """Return `value` if it is a name for people: one line that holds more than blanks."""
+    if not value.strip(" "):
+        raise invalid(field, "must not be blank")
+    return line(field, value)
+
+
 def text(field: str, value: str) -> str:
     """Return `value` if it holds no NUL character, which no command or variable can hold."""
     if "\0" in value:

@@ -32,6 +32,10 @@ ExecutionId: TypeAlias = Annotated[
 ]
 START_DEADLINE_MAX: Final = 30 * 24 * 3600
 TEXT_PATTERN: Final = "^[^\\u0000-\\u001f\\u007f]*$"
+# The same, but not of blanks alone.
+TITLE_PATTERN: Final = (
+    "^[^\\u0000-\\u001f\\u007f]*[^\\u0000-\\u0020\\u007f][^\\u0000-\\u001f\\u007f]*$"
+)
 NO_NUL_PATTERN: Final = "^[^\\u0000]*$"
 VARIABLE_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]*$"
 # What these may be, projections/schedules.py says.
@@ -41,7 +45,7 @@ TIME_ZONE_PATTERN: Final = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"
 # These constraints are checked by parameters.py, which reads `$` as the very end of the text.
 Name: TypeAlias = Annotated[str, Meta(extra_json_schema={"pattern": NAME_PATTERN})]
 Title: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": TEXT_PATTERN})
+    str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": TITLE_PATTERN})
 ]
 Text: TypeAlias = Annotated[
     str, Meta(max_length=100_000, extra_json_schema={"pattern": NO_NUL_PATTERN})

@@ -26,6 +26,9 @@ _NICKNAMES = frozenset(
 _SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"})
 _VARIABLE = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^\s=]+)[ \t]*=[ \t]*(.*?)[ \t]*\Z""", re.DOTALL)
 _WHEN = re.compile(r"[ \t]*(@[a-z_]+|-?[\w*,/~-]+(?:[ \t]+[\w*,/~-]+){4})[ \t]+", re.ASCII)
+# Of minute, hour, day of the month, month, and day of the week.
+_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_NUMBER = re.compile(r"(?<![/\w])[0-9]+(?!\w)")
 _USER = re.compile(r"[^\s]+[ \t]+")
 _BEFORE_INPUT = re.compile(r"(?:[^%\\]|\\.|\\\Z)*", re.DOTALL)
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
@@ -119,6 +122,8 @@ def entry_of(number: int, line: str, shell: str, *, system: bool) -> Entry:
     when = _WHEN.match(line)
     if when is None or (when[1].startswith("@") and when[1] not in _NICKNAMES):
         return Entry(number, line, "", None, "", "", shell, reason="it is not understood")
+    if not _is_in_bounds(when[1].lstrip("-").split()):
+        return Entry(number, line, "", None, "", "", shell, reason="it names a time that is none")
     start = when.end()
     user = None
     if system:
@@ -131,6 +136,14 @@ def entry_of(number: int, line: str, shell: str, *, system: bool) -> Entry:
     end = len(line) if cut is None else cut.end()
     schedule = " ".join(when[1].lstrip("-").split())
     return Entry(number, line[:start], schedule, user, line[start:end], line[end:], shell)
+
+
+def _is_in_bounds(fields: list[str]) -> bool:
+    return fields[0].startswith("@") or all(
+        low <= int(number) <= high
+        for field, (low, high) in zip(fields, _BOUNDS)  # noqa: B905 - on Python 3.9 too
+        for number in _NUMBER.findall(field)
+    )
 
 
 def _wrapped(entry: Entry, program: str) -> Entry:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from cli.administration import with_settings
 from cli.progress import Progress
+from cli.usage import UsageError
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -36,6 +37,8 @@ def _export(settings: Settings, name: str) -> int:
     from api.bootstrap import administration  # noqa: PLC0415 - not for --help
     from store import archive, exporting  # noqa: PLC0415
 
+    if Path(name).is_dir():
+        raise UsageError(f"{name} is a directory; name the file that is to be written")
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(administration(settings))
         file = stack.enter_context(_whole_or_not_at_all(name))

@@ -19,7 +19,7 @@ def recordable_name(name: str, warn: Callable[[str], None]) -> str:
     shown = "".join(character if _is_plain(character) else " " for character in name)
     if len(shown) > NAME_CHARACTERS_MAX:
         shown = f"{shown[: NAME_CHARACTERS_MAX - 13]}.{_digest([name])[:12]}"
-    shown = shown or "unnamed"
+    shown = shown if shown.strip(" ") else "unnamed"
     if shown != name:
         warn(
             f"the job is recorded as {shown!r}: a job's name has 1 to {NAME_CHARACTERS_MAX} "

@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if not args.name.strip():
+        raise UsageError("--name must not be blank: it tells what the token is for")
     if args.agent_id is not None and not is_name(args.agent_id):
         raise UsageError(
             f"--agent-id {args.agent_id!r} is no name: it must begin with a letter or digit and "

@@ -126,5 +126,5 @@ def check(conninfo: str, models: Sequence[ReadModel] = READ_MODELS) -> None:
         positions, head = changes.stand(connection)
     try:
         changes.behind(models, positions, head)
-    except changes.FarBehind as error:
+    except changes.OutOfStep as error:
         raise NotReady(str(error)) from error

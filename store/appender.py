@@ -59,6 +59,10 @@ class DiskFull(Unavailable):
     """The disk of the database is full, and nothing was recorded. Keep it and try again later."""
 
 
+class Stopped(Unavailable):
+    """Nothing can be recorded until somebody has looked: the server's log says what is wrong."""
+
+
 class Counters(Struct):
     """What the appender has done, for the metrics."""
 
@@ -105,6 +109,7 @@ class Appender:
         self._states = States()
         self.counters = Counters()
         self.head: Head | None = None
+        self.stopped = False  # nothing can be recorded, and the log has said why
 
     @property
     def sender(self) -> str:
@@ -147,7 +152,10 @@ class Appender:
         return await future
 
     def catch_up(self) -> None:
-        """Let the writer bring the read models up to the log: others have recorded without them."""
+        """Let the writer look at the log, and bring the read models up to it.
+
+        For others have recorded without them, or it was `stopped` by what may be mended by now.
+        """
         self._is_behind = True
         self._filled.set()
 
@@ -228,12 +236,11 @@ class Appender:
             asked = asked or reading.ask(trips, works, self._states)
             read = await reading.read(trips, asked, self._states, self.head)
         except reading.OtherHistory:
-            _log.critical(
-                "the database does not hold what this server saw in it up to position %d: it was"
-                " rolled back or replaced; restart the server to be told what to do",
-                self.head.position if self.head is not None else 0,
-            )
-            raise Unavailable from None
+            position = self.head.position if self.head is not None else 0
+            raise self._stop(
+                f"the database does not hold what this server saw in it up to position {position}:"
+                " it was rolled back or replaced; restart the server to be told what to do"
+            ) from None
         written = await self._caught_up(trips, read)
         bench = Bench(read, self._ledger_id, self._lapses, self._sender)
         verdicts: list[Verdict] = []
@@ -252,7 +259,7 @@ class Appender:
         else:
             trips.send(b"rollback")
             await trips.answers()
-        self.head = bench.head
+        self.head, self.stopped = bench.head, False
         self._states.keep(bench.states)
         self.counters.batches += bool(works)
         self.counters.commands += len(works)
@@ -269,9 +276,14 @@ class Appender:
             return await changes.catch_up(
                 trips, self._projections, read.positions, read.head.position
             )
-        except changes.FarBehind as error:
-            _log.critical("nothing can be recorded: %s", error)
-            raise Unavailable from None
+        except changes.OutOfStep as error:
+            raise self._stop(f"nothing can be recorded: {error}") from None
+
+    def _stop(self, reason: str) -> Stopped:
+        if not self.stopped:
+            _log.critical("%s", reason)
+        self.stopped = True
+        return Stopped()
 
     async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
         changed = bench.changes

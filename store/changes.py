@@ -71,14 +71,22 @@ class Projection(Protocol):
         ...
 
 
-class FarBehind(Exception):
-    """A read model is missing, or too far behind to be brought up while everybody waits."""
+class OutOfStep(Exception):
+    """A read model that nobody brings up while everybody waits.
+
+    It is missing, or too far behind the log; or ahead of it, so that events are gone.
+    """
 
     def __init__(self, one: Projection, position: int | None, head: int) -> None:
         at = "is not there" if position is None else f"stands at position {position}"
+        lost = (
+            "events that were recorded are gone. Restore the database as a whole, or "
+            if position is not None and position > head
+            else ""
+        )
         super().__init__(
             f"The read model {one.name}, version {one.version}, {at}, and the log at {head}: "
-            "run `cronledger rebuild`."
+            f"{lost}run `cronledger rebuild`."
         )
 
 
@@ -125,13 +133,13 @@ def behind(
 ) -> list[tuple[Projection, int]]:
     """Return the read models that are behind the head, and where they stand.
 
-    Raises `FarBehind`.
+    Raises `OutOfStep`.
     """
     found = []
     for one in projections:
         position = positions.get((one.name, one.version))
-        if position is None or position < head - DISTANCE_MAX:
-            raise FarBehind(one, position, head)
+        if position is None or not head - DISTANCE_MAX <= position <= head:
+            raise OutOfStep(one, position, head)
         if position < head:
             found.append((one, position))
     return found
@@ -148,7 +156,7 @@ async def catch_up(
 ) -> bool:
     """Bring read models up to the head, under the append lock; tell whether one was behind.
 
-    `projections` are named as their statements are on the connection. Raises `FarBehind`.
+    `projections` are named as their statements are on the connection. Raises `OutOfStep`.
     """
     late = behind(projections.values(), positions, head)
     for name, one in projections.items():
@@ -165,7 +173,7 @@ async def catch_up(
 
 
 async def are_behind(pool: AsyncConnectionPool[Any], projections: Iterable[Projection]) -> bool:
-    """Tell whether one of the read models is behind the log. Raises `FarBehind`."""
+    """Tell whether one of the read models is behind the log. Raises `OutOfStep`."""
     async with pool.connection() as connection:
         rows = await (await connection.execute(_STAND)).fetchall()
     return bool(behind(projections, *_stand(rows)))

@@ -148,7 +148,7 @@ def labels_of(asked: Sequence[str]) -> tuple[str, ...]:
 
 def job_of(asked: wire.CreateExecution, timeout_seconds_max: int) -> Job:
     """Return what is to be run. Raises `Problem` 400 that names the field."""
-    job_name = parameters.line("job_name", asked.job_name)
+    job_name = parameters.title("job_name", asked.job_name)
     if asked.job_id is not UNSET:
         job_id = parameters.name("job_id", asked.job_id)
     else:

@@ -155,7 +155,7 @@ def _filter(values: dict[str, list[str]]) -> FeedFilter:
             raise invalid("type", f"{value[:40]!r} is no whole type, such as execution.created")
     return FeedFilter(
         type=tuple(values.get("type", ())),
-        job_id=tuple(values.get("job_id", ())),
+        job_id=parameters.job_ids(values),
         execution_id=tuple(_execution_id(value) for value in values.get("execution_id", ())),
     )
 

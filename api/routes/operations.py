@@ -23,7 +23,7 @@ async def live(_request: Req) -> ASGIApp:
 
 @get("/health/ready")
 async def ready(request: Req) -> ASGIApp:
-    """Tell whether this server can record and read: its database answers."""
+    """Tell whether this server can record and read: its database answers, and holds the log."""
     ledger = of(request)
     try:
         async with asyncio.timeout(3), ledger.pool.connection(timeout=2) as connection:
@@ -31,6 +31,10 @@ async def ready(request: Req) -> ASGIApp:
     except (psycopg.Error, PoolTimeout, TimeoutError, OSError):
         health = wire.Health("unavailable", "the database does not answer")
         return answers.json(health, 503, {"Retry-After": "1"})
+    if ledger.appender.stopped:
+        ledger.appender.catch_up()  # who asks again is told if it was mended
+        detail = "nothing can be recorded: the server's log says what is wrong"
+        return answers.json(wire.Health("unavailable", detail), 503, {"Retry-After": "1"})
     return answers.json(wire.Health("ok", "the database answers"))
 
 

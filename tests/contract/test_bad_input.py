@@ -123,7 +123,7 @@ BAD_JOBS: list[tuple[Any, str]] = [
     ([], "body"),
     ("text", "body"),
     (None, "body"),
-    *((JOB | {"job_name": value}, "job_name") for value in (*NO_TEXT, "", "x" * 201)),
+    *((JOB | {"job_name": value}, "job_name") for value in (*NO_TEXT, "", "  ", "x" * 201)),
     *((JOB | {"job_name": f"a{letter}b"}, "job_name") for letter in "\0\n\x1b\x7f"),
     *((JOB | {"command": value}, "command") for value in NO_COMMAND),
     (JOB | {"command": "echo\0"}, "command"),

@@ -115,6 +115,7 @@ def test_filters_leave_what_they_name_and_the_place_moves_on(api: Api) -> None:
         ),
         *(({"execution_id": value}, "execution_id") for value in ("", "exec_1", "job_1")),
         ({"type": ["execution.created"] * 11}, "type"),
+        ({"job_id": ""}, "job_id"),
         ({"after": [1, 2]}, "after"),
         ({"before": 5}, "before"),
         ({"follow": "yes"}, "follow"),

@@ -20,6 +20,7 @@ from tests.support import invariants
 from tests.support.agents import until_gone
 from tests.support.calls import Reply, eventually, fresh, waiting_claims
 from tests.support.embedded import REPOSITORY
+from tests.support.problems import check_problem
 from tests.support.server import ServerProcess, running_server
 from tests.support.tokens import make_token, owner_conninfo
 
@@ -206,3 +207,31 @@ def test_the_embedded_database_is_not_reachable_over_the_network(quick: ServerPr
         found = connection.execute("SHOW listen_addresses").fetchone()
     assert found == ("",)
     assert make_token(quick, "read")[1].startswith("clk_")
+
+
+def test_a_server_whose_log_is_another_is_not_ready(own: ServerProcess) -> None:
+    """Nothing is recorded, and who asks is told, until the log is what it was."""
+    own.api.brought_to("failed")
+    with psycopg.connect(owner_conninfo(own), autocommit=True) as owner:
+        owner.execute("ALTER TABLE ledger.events DISABLE TRIGGER events_are_immutable")
+        change = (
+            "UPDATE ledger.events SET leaf_hash = %s"
+            " WHERE position = (SELECT max(position) FROM ledger.events)"
+        )
+        row = owner.execute("SELECT leaf_hash FROM ledger.events ORDER BY position DESC LIMIT 1")
+        ((leaf_hash,),) = row.fetchall()
+        owner.execute(change, [bytes(32)])
+
+        refused = own.api.post("", {"job_name": "n", "command": "true"})
+        asked = own.api.request("GET", "/health/ready")
+
+        check_problem(refused, 503)
+        assert "the server's log says what is wrong" in refused.json()["detail"]
+        assert asked.status == 503
+        assert "nothing can be recorded" in asked.json()["detail"]
+        owner.execute(change, [leaf_hash])
+        owner.execute("ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER events_are_immutable")
+    eventually(
+        lambda: own.api.request("GET", "/health/ready").status == 200, "the server to be ready"
+    )
+    assert own.api.post("", {"job_name": "n", "command": "true"}).status == 201

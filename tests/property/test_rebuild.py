@@ -313,6 +313,15 @@ def test_a_server_says_what_helps_if_its_version_is_missing_or_far_behind(
     check(database.conninfo, NEW)
 
 
+def test_a_server_does_not_start_on_a_log_that_lost_events(database: Database) -> None:
+    """Given a read model that has seen more than the log holds, it says so instead."""
+    with database.as_owner() as owner:
+        owner.execute("UPDATE read.projections SET position = 5 WHERE name = 'totals'")
+
+    with pytest.raises(NotReady, match=r"totals.*at position 5, and the log at 0: events .* gone"):
+        check(database.conninfo)
+
+
 @pytest.mark.anyio
 async def test_a_writer_does_not_go_on_without_its_read_model(
     database: Database, caplog: pytest.LogCaptureFixture

@@ -17,6 +17,7 @@ TITLES = {
     415: "Unsupported Media Type",
     416: {"Requested Range Not Satisfiable", "Range Not Satisfiable"},
     422: {"Unprocessable Entity", "Unprocessable Content"},
+    503: "Service Unavailable",
 }
 CODES = {
     400: "validation_error",
@@ -31,6 +32,7 @@ CODES = {
     415: "unsupported_media_type",
     416: "validation_error",
     422: "idempotency_mismatch",
+    503: "unavailable",
 }
 
 

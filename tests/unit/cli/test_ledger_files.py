@@ -23,6 +23,15 @@ def test_a_home_without_a_ledger_is_not_exported(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_directory_is_no_file_to_export_to(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told before anything is read."""
+    home.mkdir()
+    assert main(["export", "--home", str(home), str(tmp_path)]) == 2
+    assert f"{tmp_path} is a directory" in capsys.readouterr().err
+
+
 def test_without_the_key_of_the_ledger_nothing_is_made(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
