@@ -77,7 +77,7 @@ async def body(request: Request[Any, Any, Any], shape: Callable[..., _T]) -> _T:
     try:
         decoded: _T = _decoder(shape).decode(content or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise of_validation(error) from error
+        raise of_validation(error, shape) from error
     return decoded
 
 

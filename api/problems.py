@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET, Struct, UnsetType
 from psycopg_pool import PoolTimeout, TooManyRequests
 
-from api import answers
+from api import answers, choices
 from domain import errors
 from store.appender import DiskFull, Unavailable
 from store.mapper import UnreadableEvent
@@ -109,8 +109,8 @@ def not_found() -> Problem:
     return _of_refusal(errors.ExecutionNotFound())
 
 
-def of_validation(error: Exception) -> Problem:
-    """Return the problem of a body that msgspec did not accept."""
+def of_validation(error: Exception, shape: Any) -> Problem:
+    """Return the problem of a body that msgspec did not accept for `shape`."""
     text = str(error)
     message, _, path = text.partition(" - at `")
     field = path.rstrip("`").removeprefix("key in ").removeprefix("$").lstrip(".")
@@ -122,6 +122,9 @@ def of_validation(error: Exception) -> Problem:
     if message.startswith("Object missing required field `"):
         name = message.split("`")[1]
         return invalid(f"{field}.{name}" if field else name, "is required")
+    if message.startswith("Invalid enum value"):
+        words = choices.at(shape, field)
+        return invalid(field, f"must be {'one of ' if len(words) > 1 else ''}{', '.join(words)}")
     return invalid(field or "body", message)
 
 
