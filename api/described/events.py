@@ -69,7 +69,10 @@ OPERATIONS: Final = (
                 "Wait so long for the first; not together with follow",
             ),
             _typed("type", TYPE_PATTERN, "Events of this type, whether known here or not"),
-            any_of("job_id", None, "Events of this job, of its executions and due times"),
+            any_of(
+                *("job_id", None, "Events of this job, of its executions and due times"),
+                length_min=1,
+            ),
             _typed("execution_id", _EXECUTION, "Events of this execution"),
             parameter(
                 *("follow", "query", {"type": "boolean", "default": False}),
