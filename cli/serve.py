@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cli.arguments import at_least
 from cli.home import default_home
+from cli.usage import sentence
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,8 +80,10 @@ def run(args: argparse.Namespace) -> int:
             drain_seconds=args.drain,
             sign_in_link=args.sign_in_link,
         )
-    except (SettingsError, NotReady, WrongKey, HistoryLost, EmbeddedError, OSError) as error:
+    except (SettingsError, NotReady, WrongKey, HistoryLost, EmbeddedError) as error:
         print(f"cronledger: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"cronledger: {sentence(error)}", file=sys.stderr)
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         print(f"cronledger: the database cannot be used: {error}", file=sys.stderr)
     return 1
