@@ -174,8 +174,9 @@ class ExecutionDetail(Execution):
 class Pagination(Struct):
     """Where a page stands.
 
-    `total` is exact, unless `from` or `to` is given and more than 1,000 match: then it is 1,000,
-    and `total_is_exact` is false.
+    `total` counts what matches on all pages. It is exact, unless `from`, `to` or `as_of` is given
+    and more than 1,000 match: then it is 1,000, and `total_is_exact` is false. That is false too if
+    with `as_of` there are executions beyond the 10,000 looked at: then at least `total` match.
     """
 
     limit: int

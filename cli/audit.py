@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from agent.client import Client
 from cli.connection import history_path, with_server
-from cli.list_events import data_cell
+from cli.list_events import data_cell, head
 from cli.table import cell, table, terminal_width, time_cell
-from cli.usage import UsageError
+from cli.usage import REFUSED_EXIT, UsageError
 
 _HEAD = (
     *("POSITION", "VERSION", "RECORDED (UTC)", "EVENT", "STATUS AFTER", "CHANGED"),
@@ -66,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _audit(client: Client, args: argparse.Namespace, moment: Moment) -> int:
+    if refusal := _refusal(client, moment):
+        print(f"cronledger: --at {refusal}", file=sys.stderr)
+        return REFUSED_EXIT
     asked = _trail(client, args.id)
     trails: dict[str, Trail] = {args.id: asked}
     if args.lineage:
@@ -87,6 +91,19 @@ def _audit(client: Client, args: argparse.Namespace, moment: Moment) -> int:
         if args.at is not None:
             _print_state(trail[-1].get("state"))
     return 0
+
+
+def _refusal(client: Client, moment: Moment) -> str | None:
+    """Return what is wrong with a moment that has not come: nobody knows the state of then."""
+    if moment.time is not None and moment.time > _now():
+        return "lies in the future, of which nothing is recorded yet"
+    if moment.position is not None and moment.position > (last := head(client)):
+        return f"is beyond the last position, which is {last}"
+    return None
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)  # noqa: UP017 - on Python 3.9 too
 
 
 def _trail(client: Client, execution_id: str) -> list[dict[str, Any]]:

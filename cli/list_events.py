@@ -88,18 +88,18 @@ def _last(client: Client, filters: list[tuple[str, str]], limit: int) -> dict[st
 
     What the filters leave may lie far back: ever longer stretches are looked through, to an end.
     """
-    head = upto = _head(client)
+    last = upto = head(client)
     found: list[Any] = []
     length = limit
     while True:
-        after = max(0, upto - length, head - _BACK_MAX)
+        after = max(0, upto - length, last - _BACK_MAX)
         found = _between(client, filters, after, upto) + found
         if len(found) > limit:
             found = found[-limit:]
             after = found[0]["position"] - 1
-        if not filters or len(found) >= limit or after in {0, head - _BACK_MAX}:
-            place = {"after": after, "limit": limit, "next_after": head}
-            return {"data": found, "pagination": {**place, "has_more": False, "head": head}}
+        if not filters or len(found) >= limit or after in {0, last - _BACK_MAX}:
+            place = {"after": after, "limit": limit, "next_after": last}
+            return {"data": found, "pagination": {**place, "has_more": False, "head": last}}
         upto, length = after, _LONGER * length
 
 
@@ -129,7 +129,7 @@ def _gathered(
 
 
 def _follow(client: Client, args: argparse.Namespace) -> int:
-    after = _head(client) if args.after is None else args.after
+    after = head(client) if args.after is None else args.after
     query = [("follow", "true"), ("after", str(after)), *_filters(args)]
     for event in resumed(client, _LEDGER, query):
         if event.name != "recorded":
@@ -141,7 +141,8 @@ def _follow(client: Client, args: argparse.Namespace) -> int:
     return 0
 
 
-def _head(client: Client) -> int:
+def head(client: Client) -> int:
+    """Return the last position of the ledger."""
     return int(client.get(_LEDGER, [("limit", "1")]).json()["pagination"]["head"])
 
 

@@ -50,12 +50,21 @@ def _list(client: Client, args: argparse.Namespace) -> int:
     rows = [_row(execution) for execution in page["data"]]
     pagination = page["pagination"]
     if not rows:
-        print(f"no executions match{_more(pagination)}")
+        is_none = pagination["total_is_exact"] and pagination["total"] == 0
+        where = "" if is_none else " on this page"
+        print(f"no executions match{where}{_more(pagination)}")
         return 0
     print(table(_HEAD, rows, elastic=_JOB_COLUMN, width=terminal_width()))
-    total = f"{'' if pagination['total_is_exact'] else 'at least '}{pagination['total']}"
+    total = _total(pagination, len(rows))
     print(f"\n{len(rows)} of {total}{_more(pagination)}{_past(page.get('as_of'))}")
     return 0
+
+
+def _total(pagination: Mapping[str, Any], shown: int) -> str:
+    if pagination["total_is_exact"]:
+        return str(pagination["total"])
+    # Of the past fewer may have been counted than a page further back shows.
+    return f"at least {max(pagination['total'], shown)}"
 
 
 def _query(args: argparse.Namespace) -> list[tuple[str, str]]:

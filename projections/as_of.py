@@ -2,7 +2,9 @@
 
 Which executions there are, and what never changes of them (job, trigger, time of creation), is
 looked up in the read model; all else is folded from the events up to the position. A page looks at
-10,000 executions at most, however few of them match; the next one goes on from there.
+10,000 executions of then at most, however few of them match; the next one goes on from there. The
+total is counted in the same way from the newest on, whatever the cursor: no position of the past
+can have two.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from domain.errors import UnreadableHistory
 from domain.execution import Execution
 from projections import executions, queries, sql
 from projections.executions import Row
+from projections.lists import COUNT_MAX
 from projections.queries import Filter, Page, Texts, View
 from store.output import StoredStream
 from store.states import KnownEvent, known_histories
@@ -88,7 +91,7 @@ async def one(pool: AsyncConnectionPool[Any], execution_id: UUID, position: int)
     """
     asked = {"one": execution_id, "limit": 1, "position": position}
     async with pool.connection() as connection:
-        streams = await _histories(connection, "WHERE id = %(one)s", asked)
+        streams = await _histories(connection, "AND id = %(one)s", asked)
         states, unreadable = _folded(streams)
         if execution_id in unreadable:
             raise UnreadableHistory(reason=unreadable[execution_id])
@@ -101,52 +104,76 @@ async def page(
 ) -> PastPage:
     """Return one page of the executions that matched then, newest first.
 
-    `total` counts those that were seen to match, from the cursor on.
+    The total is that of all pages: up to `COUNT_MAX` are counted, among the newest that a page may
+    look at. If there may be more of them, it is not exact.
     """
+    async with pool.connection() as connection:
+        counted = await _found(connection, replace(chosen, before=None), then, COUNT_MAX)
+        found = counted
+        if chosen.before is not None:
+            found = await _found(connection, chosen, then, limit)
+        shown = await _with_texts(connection, found.matching[:limit])
+    total = len(counted.matching)
+    is_exact = counted.is_all and total <= COUNT_MAX
+    last, unreadable, has_more = found.last, found.unreadable, not found.is_all
+    if len(found.matching) > limit:
+        last, has_more = found.matching[limit - 1].id, True
+        unreadable = [one for one in unreadable if one > last]
+    return PastPage(Page(shown, has_more, min(total, COUNT_MAX), is_exact), last, unreadable)
+
+
+class _Found(Struct, frozen=True):
+    """What matched among the executions down to `last`; below it there is none if `is_all`."""
+
+    matching: list[Row]
+    unreadable: list[UUID]
+    last: UUID | None
+    is_all: bool
+
+
+async def _found(
+    connection: AsyncConnection[Any], chosen: Filter, then: Moment, enough: int
+) -> _Found:
+    """Return what matched then, newest first, until it is more than `enough` or all."""
     # What changes with time is looked at in the state of then.
     lasting = replace(chosen, status=(), before=None)
     matching: list[Row] = []
     unreadable: list[UUID] = []
     seen, last, is_all = 0, chosen.before or _highest(then), then.position == 0
-    async with pool.connection() as connection:
-        while not is_all and len(matching) <= limit and seen < LOOKED_AT_MAX:
-            conditions, asked = _conditions(replace(lasting, before=last))
-            asked |= {"limit": _AT_ONCE, "position": then.position}
-            streams = await _histories(connection, conditions, asked)
-            # Hundreds of histories take long enough to hold up other requests.
-            states, broken = await asyncio.to_thread(_folded, streams)
-            unreadable += broken
-            matching += [
-                r for r in states.values() if not chosen.status or r.status in chosen.status
-            ]
-            is_all = len(streams) < _AT_ONCE
-            seen, last = seen + len(streams), streams[-1][0] if streams else last
-        shown = await _with_texts(connection, matching[:limit])
-    has_more = len(matching) > limit or not is_all
-    if len(matching) > limit:
-        last = matching[limit - 1].id
-    is_exact = is_all and chosen.before is None
-    return PastPage(Page(shown, has_more, len(matching), is_exact), last, unreadable)
+    while not is_all and len(matching) <= enough and seen < LOOKED_AT_MAX:
+        conditions, asked = _conditions(replace(lasting, before=last))
+        # Without a status all that are looked at match, but for those that cannot be read.
+        needed = LOOKED_AT_MAX if chosen.status else enough + 1 - len(matching)
+        at_once = min(_AT_ONCE, needed, LOOKED_AT_MAX - seen)
+        asked |= {"limit": at_once, "position": then.position}
+        streams = await _histories(connection, conditions, asked)
+        # Hundreds of histories take long enough to hold up other requests.
+        states, broken = await asyncio.to_thread(_folded, streams)
+        unreadable += broken
+        matching += [r for r in states.values() if not chosen.status or r.status in chosen.status]
+        is_all = len(streams) < at_once
+        seen, last = seen + len(streams), streams[-1][0] if streams else last
+    return _Found(matching, unreadable, last, is_all)
 
 
 def _conditions(chosen: Filter) -> tuple[str, dict[str, Any]]:
-    """Return the WHERE clause, of fixed fragments, for what never changes of executions."""
+    """Return what else must hold, of fixed fragments, for what never changes of executions."""
     clauses: list[str] = []
     asked: dict[str, Any] = {}
     for column in ("job_id", "triggered_by"):
         if values := getattr(chosen, column):
-            clauses.append(f"{column} = ANY(%({column})s)")
+            clauses.append(f"AND {column} = ANY(%({column})s)")
             asked[column] = list(values)
     bounds = {
-        "id >= %(lowest)s": chosen.created_from and ids.lowest_at(chosen.created_from),
-        "id < %(beyond)s": chosen.created_to and ids.lowest_at(chosen.created_to),
-        "id < %(before)s": chosen.before,
+        "AND id >= %(lowest)s": chosen.created_from and ids.lowest_at(chosen.created_from),
+        "AND id < %(beyond)s": chosen.created_to and ids.lowest_at(chosen.created_to),
+        "AND id < %(before)s": chosen.before,
     }
     for clause, value in bounds.items():
         if value is not None:
             clauses.append(clause)
             asked[clause.split("(")[1].split(")")[0]] = value
-    return ("WHERE " + " AND ".join(clauses) if clauses else ""), asked
+    return " ".join(clauses), asked
 
 
 def _highest(then: Moment) -> UUID | None:
@@ -170,7 +197,7 @@ async def _histories(
 
 def _folded(streams: list[_Stream]) -> tuple[dict[UUID, Row], dict[UUID, str]]:
     """Return the row of each execution that existed; of those that cannot be read, why not."""
-    happened = [(KnownEvent(*row[:-1]), row[-1]) for _, rows in streams for row in rows if row[1]]
+    happened = [(KnownEvent(*row[:-1]), row[-1]) for _, rows in streams for row in rows]
     states, unreadable = known_histories(event for event, _ in happened)
     positions = {event.stream_id: position for event, position in happened}
     rows = {

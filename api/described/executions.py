@@ -42,7 +42,9 @@ _PAST: Final = (
     " recorded at or before that time; one that has not come yet is a 400. All filters look at the"
     " state of then. Output is what is kept today of what was sealed by then: not what still ran."
     " A page looks at 10,000 executions at most, then `next_cursor` goes on, be the page"
-    " empty or not; `total` counts what was seen to match. Not together with `offset`."
+    " empty or not. `total` is the same on every page, whatever is recorded later: up to 1,000 that"
+    " match are counted, among the newest 10,000 executions of then that the filters other than"
+    " `status` leave; if there may be more, `total_is_exact` is false. Not together with `offset`."
 )
 
 _LIST: Final = (

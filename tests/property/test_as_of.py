@@ -57,13 +57,14 @@ class _Past(Machine):
         """What the pages of the list hold, one after the other."""
         then = Moment(position, log[position - 1]["recorded_at"] if position else None)
         found: list[naive.Row] = []
+        totals: set[tuple[int, bool]] = set()
         while True:
             past = await as_of.page(self.desk.ledger.pool, chosen, then, limit=_PAGE)
             found += map(_facts, past.page.rows)
+            totals.add((past.page.total, past.page.total_is_exact))
             assert past.unreadable == []
             if not past.page.has_more:
-                if chosen.before is None:
-                    assert (past.page.total, past.page.total_is_exact) == (len(found), True)
+                assert totals == {(len(found), True)}
                 return found
             chosen = Filter(chosen.job_id, chosen.status, chosen.triggered_by, before=past.last)
 

@@ -126,7 +126,7 @@ def test_the_state_of_then_is_shown(
     server: FakeServer, capsys: pytest.CaptureFixture[str], moment: str, last: str
 ) -> None:
     """After a position, or at a time: steps up to then, and the whole state."""
-    server.replies["events"] = _answers(FIRST)
+    server.replies |= {"events": _answers(FIRST), "get": [_page([], 1)]}
     assert main(["audit", "exec_1", "--at", moment]) == 0
     steps, _, state = capsys.readouterr().out.partition("\nthe state then:\n")
     assert steps.rstrip().splitlines()[-1].split()[4] == last
@@ -138,11 +138,35 @@ def test_before_the_beginning_there_is_nothing(
     server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Said in a sentence, or as an empty list."""
-    server.replies["events"] = _answers(FIRST, FIRST)
+    server.replies |= {"events": _answers(FIRST, FIRST), "get": [_page([], 1), _page([], 1)]}
     assert main(["audit", "exec_1", "--at", "3"]) == 0
     assert capsys.readouterr().out == "nothing had been recorded by then\n"
     assert main(["audit", "exec_1", "--at", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"data": []}
+
+
+@pytest.mark.parametrize(
+    ("moment", "says"),
+    [
+        ("21", "is beyond the last position, which is 20"),
+        ("9" * 30, "is beyond the last position, which is 20"),
+        ("2999-01-01", "lies in the future"),
+    ],
+)
+def test_a_moment_that_has_not_come_is_refused(
+    server: FakeServer, capsys: pytest.CaptureFixture[str], moment: str, says: str
+) -> None:
+    """No state is shown as that of a position or a time at which it may be another."""
+    server.replies |= {"events": _answers(FIRST), "get": [_page([], 1, head=20)]}
+    assert main(["audit", "exec_1", "--at", moment]) == 1
+    said = capsys.readouterr()
+    assert (said.out, says in said.err) == ("", True)
+
+
+def test_the_last_position_has_come(server: FakeServer) -> None:
+    """Nothing is recorded at it any more."""
+    server.replies |= {"events": _answers(FIRST), "get": [_page([], 1, head=20)]}
+    assert main(["audit", "exec_1", "--at", "20"]) == 0
 
 
 def test_a_moment_that_is_none_is_a_usage_error(server: FakeServer) -> None:
@@ -169,7 +193,7 @@ def test_the_lineage_is_walked_from_its_root_in_both_directions(
 
 def test_the_lineage_for_programs(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     """Each attempt by its id, with the events up to the moment that is asked for."""
-    server.replies["events"] = _answers(SECOND, FIRST, THIRD)
+    server.replies |= {"events": _answers(SECOND, FIRST, THIRD), "get": [_page([], 1)]}
     assert main(["audit", "exec_2", "--lineage", "--json", "--at", "14"]) == 0
     data = json.loads(capsys.readouterr().out)["data"]
     assert data == [{"id": "exec_1", "data": FIRST[:3]}, {"id": "exec_2", "data": SECOND[:1]}]

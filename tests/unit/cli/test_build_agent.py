@@ -142,7 +142,8 @@ def test_the_file_shows_crontabs_and_executions(
     crontab.write_text("@daily backup\n")
     shown = run(python, file, "crontab", str(crontab))
     assert f"+@daily {file} exec --job backup --expect @daily --" in shown.stdout.decode()
-    server.replies["list"] = [(200, {"data": [], "pagination": {}})]
+    none = {"total": 0, "total_is_exact": True}
+    server.replies["list"] = [(200, {"data": [], "pagination": none})]
     assert run(python, file, "list", url=server.url).stdout == b"no executions match\n"
 
 

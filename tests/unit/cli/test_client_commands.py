@@ -74,6 +74,33 @@ def test_list_shows_a_table_and_the_next_page(
     assert "1 of at least 10000; the next page: --cursor abc" in shown
 
 
+@pytest.mark.parametrize(
+    ("rows", "counted", "says"),
+    [
+        (0, (0, True), "no executions match; the next"),
+        (0, (0, False), "no executions match on this page; the next"),
+        (0, (5, True), "no executions match on this page; the next"),
+        (2, (5, True), "2 of 5; the next"),
+        (2, (5, False), "2 of at least 5; the next"),
+        (2, (0, False), "2 of at least 2; the next"),
+    ],
+)
+def test_list_says_no_more_than_is_known(
+    server: FakeServer,
+    capsys: pytest.CaptureFixture[str],
+    rows: int,
+    counted: tuple[int, bool],
+    says: str,
+) -> None:
+    """An empty page is not an empty list, and a page may show more than was counted."""
+    total, is_exact = counted
+    place = {"limit": 50, "offset": 0, "has_more": True, "next_cursor": "abc"}
+    told = {**place, "total": total, "total_is_exact": is_exact}
+    server.replies["list"] = [(200, {"data": [EXECUTION] * rows, "pagination": told})]
+    assert main(["list", "--as-of", "7"]) == 0
+    assert says in capsys.readouterr().out
+
+
 def test_list_passes_every_filter_on(server: FakeServer) -> None:
     """Filters arrive as the contract's query parameters."""
     server.replies["list"] = [(200, PAGE)]

@@ -1,0 +1,126 @@
+"""The total of a past list is one number: on every page, and whatever is recorded later."""
+
+import asyncio
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from api.ledger import Ledger
+from projections import as_of
+from projections.as_of import Moment, PastPage
+from projections.queries import Filter
+from tests.support.ledgers import Desk
+
+pytestmark = pytest.mark.anyio
+LIMIT: Final = 7
+FILTERS: Final = (
+    Filter(),
+    Filter(job_id=("a",)),
+    Filter(status=("failed",)),
+    Filter(status=("running",)),
+    Filter(job_id=("b",), status=("success", "running"), triggered_by=("manual",)),
+)
+
+
+async def _lives(desk: Desk, count: int) -> None:
+    """Executions of two jobs, of which every third still runs and every fourth failed."""
+
+    async def one(number: int) -> None:
+        job = "ab"[number % 2]
+        if number % 3 == 0:
+            await desk.begun(job_id=job)
+        else:
+            await desk.ended(exit_code=int(number % 4 == 0), job_id=job)
+
+    await asyncio.gather(*map(one, range(count)))
+
+
+async def _then(ledger: Ledger) -> Moment:
+    return await as_of.moment_of(ledger.pool, await as_of.head(ledger.pool))
+
+
+async def _walked(ledger: Ledger, chosen: Filter, then: Moment) -> list[PastPage]:
+    """All pages, by cursor."""
+    pages = [await as_of.page(ledger.pool, chosen, then, limit=LIMIT)]
+    while pages[-1].page.has_more:
+        chosen = replace(chosen, before=pages[-1].last)
+        pages.append(await as_of.page(ledger.pool, chosen, then, limit=LIMIT))
+    return pages
+
+
+def _totals(pages: list[PastPage]) -> set[tuple[int, bool]]:
+    return {(one.page.total, one.page.total_is_exact) for one in pages}
+
+
+def _shown(pages: list[PastPage]) -> int:
+    return sum(len(one.page.rows) for one in pages)
+
+
+async def test_every_page_of_the_past_has_the_total_of_then(
+    ledger: Ledger, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what today's list had, by any offset, when that position was the last."""
+    # given
+    monkeypatch.setattr(as_of, "_AT_ONCE", 50)
+    await _lives(desk, 150)
+    then = await _then(ledger)
+    today = {}
+    for chosen in FILTERS:
+        first = await ledger.lists.page(chosen, limit=LIMIT, offset=0)
+        offsets = range(LIMIT, first.total, LIMIT)
+        rest = [await ledger.lists.page(chosen, limit=LIMIT, offset=skip) for skip in offsets]
+        (today[chosen],) = {(one.total, one.total_is_exact) for one in (first, *rest)}
+    # when
+    await _lives(desk, 100)
+    # then
+    for chosen in FILTERS:
+        pages = await _walked(ledger, chosen, then)
+        assert _totals(pages) == {today[chosen]}
+        assert _shown(pages) == today[chosen][0] > LIMIT
+
+
+@pytest.mark.parametrize("most", [8, 30])
+async def test_more_than_are_counted_are_the_limit_on_every_page(
+    ledger: Ledger, desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Up to the limit the total is exact; beyond it is the limit, and says so."""
+    monkeypatch.setattr(as_of, "COUNT_MAX", most)
+    await _lives(desk, 40)
+    then = await _then(ledger)
+    await _lives(desk, 20)
+    for chosen in FILTERS:
+        pages = await _walked(ledger, chosen, then)
+        matching = _shown(pages)
+        assert _totals(pages) == {(min(most, matching), matching <= most)}
+
+
+async def test_a_total_of_few_that_were_looked_at_is_a_lower_bound_for_good(
+    ledger: Ledger, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If more would have to be looked at than a page may, no page and no later time says more."""
+    monkeypatch.setattr(as_of, "LOOKED_AT_MAX", 10)
+    monkeypatch.setattr(as_of, "_AT_ONCE", 10)
+    await _lives(desk, 40)
+    then = await _then(ledger)
+    before = [_totals(await _walked(ledger, chosen, then)) for chosen in FILTERS]
+    await _lives(desk, 40)
+    for chosen, known in zip(FILTERS, before, strict=True):
+        pages = await _walked(ledger, chosen, then)
+        assert _totals(pages) == known
+        ((total, is_exact),) = known
+        assert (total <= _shown(pages), is_exact) == (True, False)
+
+
+async def test_what_was_recorded_later_takes_no_place_on_a_page(
+    ledger: Ledger, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Executions made right after the position are not among those that a page looks at."""
+    monkeypatch.setattr(as_of, "LOOKED_AT_MAX", 10)
+    monkeypatch.setattr(as_of, "_AT_ONCE", 10)
+    await _lives(desk, 9)
+    then = await _then(ledger)
+    await _lives(desk, 30)
+    found = await as_of.page(ledger.pool, Filter(), then, limit=100)
+    assert (len(found.page.rows), found.page.has_more) == (9, False)
+    assert (found.page.total, found.page.total_is_exact) == (9, True)
