@@ -358,7 +358,12 @@ def as_of(values: Mapping[str, list[str]]) -> int | datetime | None:
         return None
     if values["as_of"][0].isdecimal():
         return integer(values, "as_of", 0, 0, _POSITION_MAX)
-    return bound(values, "as_of")
+    try:
+        return bound(values, "as_of")
+    except Problem:
+        raise invalid(
+            "as_of", "must be a position, or an ISO 8601 date or time such as 2026-01-31T12:00:00Z"
+        ) from None
 
 
 def _any_of(values: Mapping[str, list[str]], key: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
