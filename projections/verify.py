@@ -26,8 +26,9 @@ from projections.findings import Findings
 from projections.folding import rest
 from projections.read_models import ReadModel, Refold
 from projections.snapshot import Snapshot
-from projections.verify_bodies import Erased, erased, missing_of_jobs
+from projections.verify_bodies import Erased, erased, missing_of_jobs, still_there
 from projections.verify_chain import Span, check_chain
+from projections.verify_expected import unwatched_jobs
 from projections.verify_rows import KIND, Aside, compared
 from projections.verify_streams import Look, check_streams
 from projections.workers import Listener, Progress, Told, together
@@ -43,6 +44,7 @@ STATEMENTS: Final = {
     "lease": "verify_leases",
     "idempotency": "verify_idempotency",
     "expected job": "verify_expected_jobs",
+    "schedule": "verify_schedules",
 }
 
 
@@ -183,6 +185,10 @@ def _check_beside(
                 found.add(kind, subject, detail)
             if kind == "configuration":
                 said.add(subject)
+    for subject, detail in unwatched_jobs(connection):
+        found.add("expected job", subject, detail)
+    for digest in still_there(connection, gone):
+        found.add("configuration", digest.hex(), "was erased by an event, and is there")
     for digest in missing_of_jobs(connection, gone):
         if digest.hex() in said:
             continue  # executions name it too

@@ -9,19 +9,18 @@ from msgspec import Struct
 from psycopg import Connection
 
 from domain.events import BodiesErased, BodyDigest, Ending, StreamDigest
-from domain.job_events import JobBodiesErased, JobChanged, JobCreated
 from projections import shadow
 from projections.findings import Findings
 from store import copying, mapper, output
 from store.copying import Sorted, columns, number
-from store.erasure import erased_texts
+from store.erased_texts import ErasedTexts
 from store.log_streams import Range
 
 PREVIEW_BYTES: Final = 4096
 _COPY: Final = "COPY (SELECT {} WHERE {} ORDER BY {}) TO STDOUT (FORMAT BINARY)"
 _OUTPUTS: Final = (
     "execution_id, stream, salt, next_offset, kept_bytes, omitted_from, omitted_to, preview"
-    " FROM store.outputs"
+    ", erased_at FROM store.outputs"
 )
 _CHUNKS: Final = "execution_id, stream, start_offset, bytes FROM store.output_chunks"
 _MESSAGES: Final = "execution_id, version, salt, body FROM store.messages"
@@ -29,15 +28,11 @@ _ERASURES: Final = """
 SELECT position, stream_id, version, type, schema_version, payload FROM ledger.events
 WHERE type IN ('execution.bodies_erased', 'job.bodies_erased', 'job.created', 'job.changed')
 ORDER BY position"""
-_NAMED_SINCE: Final = """
-SELECT x.configuration, max(e.position)
-FROM read.executions_1 x JOIN ledger.events e ON e.stream_id = x.id AND e.version = 1
-WHERE x.configuration = ANY(%s) AND x.retry_of IS NULL
-GROUP BY 1"""
 _MISSING: Final = """
 SELECT asked.digest FROM unnest(%s::bytea[]) AS asked (digest)
 WHERE NOT EXISTS (SELECT FROM store.configurations c WHERE c.digest = asked.digest)
 ORDER BY 1"""
+_STILL_THERE: Final = "SELECT digest FROM store.configurations WHERE digest = ANY(%s) ORDER BY 1"
 _EXECUTIONS: Final = "executions_1"
 _NAMES: Final = {number: name for name, number in output.STREAMS.items()}
 
@@ -60,34 +55,32 @@ def erased(connection: Connection[Any]) -> Erased:
     """Return what was erased, and was not brought back by an execution or a job later."""
     outputs: set[UUID] = set()
     messages: dict[UUID, int] = {}
-    configurations: dict[bytes, int] = {}
-    named: dict[bytes, UUID] = {}
+    texts = ErasedTexts()
     for position, stream, version, event_type, *stored in connection.execute(_ERASURES):
         try:
             event = mapper.decode(event_type, *stored)
         except mapper.UnreadableEvent:
             continue  # said elsewhere
-        if isinstance(event, JobCreated | JobChanged):
-            for body in (event.configuration, event.definition):
-                named[digest := bytes.fromhex(body.sha256)] = stream
-                configurations.pop(digest, None)
-        if isinstance(event, BodiesErased | JobBodiesErased):
-            configurations |= {bytes.fromhex(text): position for text in erased_texts(event)}
+        texts.take(position, stream, event)
         if isinstance(event, BodiesErased) and event.output:
             outputs.add(stream)
         if isinstance(event, BodiesErased) and event.messages:
             messages[stream] = version
     # Without that table, which is a finding of its own, nobody can say what was brought back.
-    if configurations and shadow.exists(connection, _EXECUTIONS):
-        for digest, position in connection.execute(_NAMED_SINCE, [list(configurations)]):
-            if position > configurations[digest]:
-                del configurations[digest]
-    return Erased(frozenset(configurations), frozenset(outputs), messages, named)
+    if shadow.exists(connection, _EXECUTIONS):
+        texts.take_executions(connection)
+    return Erased(texts.gone, frozenset(outputs), messages, texts.named_by_jobs)
 
 
 def missing_of_jobs(connection: Connection[Any], gone: Erased) -> list[bytes]:
     """Return the configurations and definitions that jobs ever had and that are not there."""
     found = connection.execute(_MISSING, [list(gone.named_by_jobs)])
+    return [digest for (digest,) in found]
+
+
+def still_there(connection: Connection[Any], gone: Erased) -> list[bytes]:
+    """Return the configurations and definitions that events erased, and that are there."""
+    found = connection.execute(_STILL_THERE, [list(gone.configurations)])
     return [digest for (digest,) in found]
 
 
@@ -119,7 +112,12 @@ class Bodies:
         if messages or self._is_next(self._messages, key):
             self._check_messages(found, execution_id, messages)
         kept = [one for one in endings if one.stdout.kept_bytes or one.stderr.kept_bytes]
-        if kept or self._is_next(self._outputs, key) or self._is_next(self._chunks, key):
+        if (
+            kept
+            or self._is_next(self._outputs, key)
+            or self._is_next(self._chunks, key)
+            or execution_id in self._erased.outputs
+        ):
             for stream_number, name in _NAMES.items():
                 claims: list[StreamDigest] = [getattr(ending, name) for ending in kept]
                 for wrong in self._check_output(found, execution_id, stream_number, claims):
@@ -147,19 +145,24 @@ class Bodies:
         self, found: Findings, execution_id: UUID, messages: dict[int, BodyDigest]
     ) -> None:
         told = dict(messages)
+        erased_before = self._erased.messages.get(execution_id, 0)
         for row in self._messages.at((execution_id.bytes,)):
-            _, version, salt, body = columns(row)
-            said = told.pop(number(version) or 0, None)
+            _, stored, salt, body = columns(row)
+            version = number(stored) or 0
+            said = told.pop(version, None)
             digest = hashlib.sha256((salt or b"") + (body or b"")).hexdigest()
             if said is None:
-                found.add("message", execution_id, f"of event {number(version)}: none is named")
+                found.add("message", execution_id, f"of event {version}: none is named")
+            elif version < erased_before:
+                wrong = f"of event {version} was erased by an event, and is there"
+                found.add("message", execution_id, wrong)
             elif (said.bytes, said.sha256) != (len(body or b""), digest):
                 found.add("message", execution_id, "is not what its event says")
-        for version_ in told:
-            if version_ < self._erased.messages.get(execution_id, 0):
+        for version in told:
+            if version < erased_before:
                 found.erased += 1
             else:
-                found.add("message", execution_id, f"of event {version_} is missing")
+                found.add("message", execution_id, f"of event {version} is missing")
 
     def _check_output(
         self, found: Findings, execution_id: UUID, number_: int, claims: Iterable[StreamDigest]
@@ -169,20 +172,26 @@ class Bodies:
         stored = next(self._outputs.at(key), None)
         chunks = self._chunks.at(key)
         told = sorted((c for c in claims if c.kept_bytes), key=lambda claim: claim.kept_bytes)
-        is_erased = execution_id in self._erased.outputs
-        if stored is None:
-            if next(chunks, None) is not None:
-                yield "has chunks, and no row that they belong to"
-            elif told and is_erased:
-                found.erased += 1
-            elif told:
-                yield f"{told[-1].kept_bytes} bytes of it are missing"
-            for _ in chunks:
-                pass  # said once is enough
-        elif is_erased and self._chunks.key != key:
+        if execution_id in self._erased.outputs:
             found.erased += bool(told)
-        else:
+            yield from _wrong_erased(columns(stored) if stored is not None else None, chunks)
+        elif stored is not None:
             yield from _wrong_output(columns(stored), chunks, told, number_)
+        elif next(chunks, None) is not None:
+            yield "has chunks, and no row that they belong to"
+        elif told:
+            yield f"{told[-1].kept_bytes} bytes of it are missing"
+        for _ in chunks:
+            pass  # said once is enough
+
+
+def _wrong_erased(stored: list[bytes | None] | None, chunks: Iterator[Any]) -> Iterator[str]:
+    """Return what is wrong with an output stream that an event erased: its marked row stays."""
+    _, _, salt, _, kept_bytes, _, _, preview, erased_at = stored or [None] * 9
+    if erased_at is None:
+        yield "was erased by an event, and is not marked as erased"
+    if salt or preview or number(kept_bytes) or next(chunks, None) is not None:
+        yield "was erased by an event, and is there"
 
 
 def _wrong_output(
@@ -192,7 +201,9 @@ def _wrong_output(
     number_: int,
 ) -> Iterator[str]:
     """Return what is wrong with one output stream, read chunk by chunk."""
-    _, _, salt, *numbers, preview = stored
+    _, _, salt, *numbers, preview, erased_at = stored
+    if erased_at is not None:
+        yield "is marked as erased, and no event says so"
     next_offset, kept_bytes, omitted_from, omitted_to = map(number, numbers)
     hashed = hashlib.sha256(salt or b"")
     offset = kept = 0

@@ -1,8 +1,8 @@
 """The whole ledger out of the database, from one snapshot, without keeping it in memory.
 
 Secrets leave encrypted as they are stored. Tokens never leave. What is not history and can be
-known from it (the queue, leases, cancels) is made anew by the import; keys of requests and who was
-seen last are not worth keeping.
+known from it (the queue, leases, cancels, schedules) is made anew by the import; keys of requests
+and who was seen last are not worth keeping.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,10 +24,10 @@ TABLES: Final[dict[str, int]] = {
     "expected_jobs": 1000,
 }
 # The others, which an import makes anew or does without.
-MADE_ANEW: Final = frozenset({"pending", "leases", "cancels", "held"})
+MADE_ANEW: Final = frozenset({"pending", "leases", "cancels", "held", "schedules"})
 LEFT_OUT: Final = frozenset(
     {
-        *("idempotency", "agents", "tokens", "sessions", "sign_in_links", "schedules"),
+        *("idempotency", "agents", "tokens", "sessions", "sign_in_links"),
         *("followers", "planned_retries", "retry_budget"),
         *("webhooks", "deliveries", "delivery_attempts", "told_missed"),
     }

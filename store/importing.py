@@ -1,7 +1,7 @@
 """An exported ledger into an empty database: the same positions, the same bytes, or nothing at all.
 
 One transaction, under the locks of servers that write or start. What is not in the file (read
-models, queue, leases) is made from the events at the end.
+models, queue, leases, how far schedules are settled) is made from the events at the end.
 """
 
 import base64
@@ -23,7 +23,7 @@ from store.changes import Projection
 from store.database import MIGRATION_LOCK
 from store.exporting import TABLES
 from store.keys import Keys
-from store.refold import refold
+from store.refold import Refolded, refold
 from store.work import Lapses
 
 _TYPES: Final = (
@@ -114,8 +114,9 @@ def _restored(
         rows.take(other)
         other = next(opened.lines, None)
     rows.flush()
-    _check_configurations(connection)
-    refold(connection, projections, events.head.position, lapses)
+    told = refold(connection, projections, events.head.position, lapses)
+    _check_configurations(connection, told)
+    connection.execute(sql.named("adopt_jobs").encode())
     # Retries and messages are about what happens from here on.
     connection.execute("UPDATE store.followers SET position = %s", [events.head.position])
     connection.execute(
@@ -264,10 +265,10 @@ class _Rows:
         self._waiting, self._bytes = [], 0
 
 
-def _check_configurations(connection: Connection[Any]) -> None:
-    wrong = connection.execute(
-        "SELECT encode(digest, 'hex') FROM store.configurations"
-        " WHERE sha256(salt || body) <> digest LIMIT 1"
-    ).fetchone()
+def _check_configurations(connection: Connection[Any], told: Refolded) -> None:
+    told.texts.take_executions(connection)
+    known = [list(told.texts.gone), list(told.texts.named_by_jobs), told.is_readable]
+    with RawCursor(connection) as cursor:
+        wrong = cursor.execute(sql.named("wrong_configurations").encode(), known).fetchone()
     if wrong is not None:
-        raise Refused(f"The configuration {wrong[0]} is not what its digest says.")
+        raise Refused("The configuration {} {}.".format(*wrong))

@@ -1,7 +1,8 @@
 """What follows from the events: read models, queue, leases and cancels, made from the log alone.
 
 Stream by stream, so that no more than a few hundred executions are in memory at a time. Bodies are
-compared with what the events say of them on the way.
+compared with what the events say of them on the way: also whether one is missing that no event
+erased, or there though one did.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +17,14 @@ from psycopg import Connection, RawCursor
 from psycopg.rows import args_row
 
 from domain import ids
-from domain.events import Ending, Event, Happened
+from domain.events import BodiesErased, Ending, Event, Happened
 from domain.execution import Execution
 from domain.streams import State, evolve
 from store import changes, mapper, sql
 from store.archive import Refused
 from store.changes import Change, Projection
 from store.columns import execute
+from store.erased_texts import ErasedTexts
 from store.leases import LATE_OUTCOME_DAYS
 from store.output import STREAMS
 from store.work import Lapses
@@ -56,31 +58,50 @@ class _Consequences(Struct):
     held: list[dict[str, Any]]
     messages: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
+    executions: list[dict[str, Any]]
+
+
+class Refolded(Struct):
+    """What the log says of texts that streams share, and whether all of it could be read."""
+
+    texts: ErasedTexts
+    is_readable: bool = True
 
 
 def refold(
     connection: Connection[Any], projections: Sequence[Projection], head: int, lapses: Lapses
-) -> None:
+) -> Refolded:
     """Fill empty read models and operational tables from the log, which ends at `head`.
 
-    Raises `Refused` if versions of a stream are missing, or a body is not what its event says.
+    Raises `Refused` if versions of a stream are missing, or its bodies are not what its events say.
     """
     ((now,),) = connection.execute("SELECT clock_timestamp()").fetchall()
-    found = _Consequences([], [], [], [], [], [], [])
+    told = Refolded(ErasedTexts())
+    found = _nothing()
     with connection.cursor("streams", row_factory=args_row(_StoredEvent)) as cursor:
         cursor.itersize = 2000
         cursor.execute(_EVENTS.encode(), binary=True)
         for _, stream in groupby(cursor, key=lambda event: event.stream_id):
-            _take(found, stream, now, lapses)
+            _take(found, told, stream, now, lapses)
             if len(found.changes) == _STREAMS_AT_ONCE:
                 _write(connection, found, projections, head)
-                found = _Consequences([], [], [], [], [], [], [])
+                found = _nothing()
     _write(connection, found, projections, head)
+    return told
+
+
+def _nothing() -> _Consequences:
+    return _Consequences([], [], [], [], [], [], [], [])
 
 
 def _take(
-    found: _Consequences, stream: Iterator[_StoredEvent], now: datetime, lapses: Lapses
+    found: _Consequences,
+    told: Refolded,
+    stream: Iterator[_StoredEvent],
+    now: datetime,
+    lapses: Lapses,
 ) -> None:
+    bodies = _Bodies()
     state: State | None = None
     last: _StoredEvent | None = None
     at: dict[str, datetime] = {}
@@ -91,6 +112,7 @@ def _take(
         try:
             event = mapper.decode(stored.type, stored.schema_version, stored.payload)
         except (mapper.UnreadableEvent, RecursionError):
+            told.is_readable = bodies.is_certain = False
             continue  # of a newer version, or broken: what can be read is shown
         happened = Happened(stored.stream_id, version, stored.occurred_at, stored.command_id, event)
         before, state = state, evolve(state, happened)
@@ -100,27 +122,58 @@ def _take(
                 at[state.status] = stored.recorded_at
             if state.cancel_requested_at is not None:
                 at.setdefault("cancel_requested", stored.recorded_at)
-        _note_bodies(found, stored, event)
+        bodies.take(stored, event)
+        told.texts.take(stored.position, stored.stream_id, event)
     if state is not None and last is not None:
         found.changes.append(Change(None, state, last.position))
         if isinstance(state, Execution):
             _operate(found, state, at, now, lapses)
+            bodies.note(found, state.id)
 
 
-def _note_bodies(found: _Consequences, stored: _StoredEvent, event: Event) -> None:
-    ending: Ending | None = getattr(event, "ending", None)
-    if ending is None:
-        return
-    one = {"execution_id": stored.stream_id}
-    if ending.message is not None:
-        said = ending.message.sha256
-        found.messages.append(one | {"version": stored.version, "sha256": said})
-    for name, number in STREAMS.items():
-        digest = ending.stdout if name == "stdout" else ending.stderr
-        if digest.kept_bytes:
-            said = digest.kept_sha256
-            kept = {"stream": number, "kept_bytes": digest.kept_bytes, "sha256": said}
-            found.outputs.append(one | kept)
+class _Bodies:
+    """Which bodies the events of one execution name, and which of them they erase."""
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[int, str]] = []
+        self._outputs: list[dict[str, Any]] = []
+        self._output_erased = False
+        self._messages_erased_before = 0
+        self.is_certain = True
+
+    def take(self, stored: _StoredEvent, event: Event) -> None:
+        """Take in one event; they come in order."""
+        if isinstance(event, BodiesErased):
+            self._output_erased |= event.output
+            if event.messages:
+                self._messages_erased_before = stored.version
+        ending: Ending | None = getattr(event, "ending", None)
+        if ending is None:
+            return
+        if ending.message is not None:
+            self._messages.append((stored.version, ending.message.sha256))
+        for name, number in STREAMS.items():
+            digest = ending.stdout if name == "stdout" else ending.stderr
+            if digest.kept_bytes:
+                said = {"kept_bytes": digest.kept_bytes, "sha256": digest.kept_sha256}
+                self._outputs.append({"stream": number} | said)
+
+    def note(self, found: _Consequences, execution_id: UUID) -> None:
+        """Note what must be there, what must not, and what may or may not."""
+        one: dict[str, Any] = {"execution_id": execution_id}
+        for version, sha256 in self._messages:
+            is_erased = self._certain(is_erased=version < self._messages_erased_before)
+            said = {"version": version, "sha256": sha256, "is_erased": is_erased}
+            found.messages.append(one | said)
+        one["is_erased"] = self._certain(is_erased=self._output_erased)
+        found.executions.append(one)
+        # What was erased has nothing to be compared with.
+        if not self._output_erased:
+            found.outputs += [one | said for said in self._outputs]
+
+    def _certain(self, *, is_erased: bool) -> bool | None:
+        """An event that cannot be read may erase what the others do not."""
+        return is_erased if is_erased or self.is_certain else None
 
 
 def _operate(
@@ -179,10 +232,10 @@ def _write(
         cursor.execute(changes.MOVE.encode(), move)
         operations = [found.queue, found.leases, found.cancels, found.held]
         cursor.execute(sql.named("import_operations").encode(), _arrays(*operations))
-        bodies = _arrays(found.messages, found.outputs)
+        bodies = _arrays(found.messages, found.outputs, found.executions)
         wrong = cursor.execute(sql.named("wrong_bodies").encode(), bodies).fetchone()
     if wrong is not None:
-        raise Refused(f"{wrong[0].capitalize()} {wrong[1]} is not what its event says.")
+        raise Refused("The {} of {} {}.".format(*wrong))
 
 
 def _arrays(*parts: list[dict[str, Any]]) -> list[str]:

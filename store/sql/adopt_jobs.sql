@@ -1,4 +1,4 @@
--- Jobs of which nobody has noted how far their times are settled, as after an import: as far as
+-- Jobs of which nobody has noted how far their times are settled, as in an import: as far as
 -- their facts go, or since they are due. Two look-ups a job.
 INSERT INTO store.schedules (id, settled_until, look_at)
 SELECT j.id, greatest(j.due_since, ran.until, passed.until), '-infinity'

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,44 +11,39 @@ import psycopg
 import pytest
 import zstandard
 
-from api.settings import Settings
 from domain import commands
-from projections.read_models import READ_MODELS
 from store import archive, exporting, importing, tokens
 from store.archive import Refused
-from store.importing import Imported
 from store.keys import Keys
 from tests.support import invariants
-from tests.support.archives import Lines, append, exported, resealed
+from tests.support.archives import (
+    Lines,
+    append,
+    empty,
+    exported,
+    first_event,
+    first_row,
+    imported,
+    is_empty,
+    resealed,
+    stored_rows,
+)
 from tests.support.ledgers import NOTHING, Desk, running_ledger
 from tests.support.postgres import KEYS, Database, Postgres
 
 pytestmark = pytest.mark.anyio
-LAPSES = Settings(home=Path("/nowhere")).lapses
 
 
 @pytest.fixture
 def other(postgres: Postgres) -> Iterator[Database]:
     """An empty ledger of another name."""
-    yield from _empty(postgres)
+    yield from empty(postgres)
 
 
 @pytest.fixture(scope="module")
 def still_empty(postgres: Postgres) -> Iterator[Database]:
     """The same for all that leaves it so."""
-    yield from _empty(postgres)
-
-
-def _empty(postgres: Postgres) -> Iterator[Database]:
-    made = postgres.fresh()
-    with made.as_owner() as connection:
-        ledger_id = UUID(int=4711)
-        connection.execute(
-            "UPDATE ledger.identity SET ledger_id = %s, key_check = %s",
-            [ledger_id, made.keys.check(ledger_id)],
-        )
-    yield made
-    postgres.drop(made)
+    yield from empty(postgres)
 
 
 @pytest.fixture(scope="module")
@@ -78,26 +72,6 @@ async def eventful(postgres: Postgres) -> AsyncIterator[Database]:
     postgres.drop(database)
 
 
-def imported(database: Database, content: bytes, keys: Keys | None = None) -> Imported:
-    """Import a file as the owner of the database."""
-    with database.as_owner() as owner:
-        reader = archive.Reader(archive.opened(io.BytesIO(content), lambda _: None))
-        opened = importing.begin(reader, keys or database.keys)
-        return importing.restore(owner, opened, READ_MODELS, LAPSES)
-
-
-def _is_empty(database: Database) -> bool:
-    tables = ["ledger.events", "read.executions_1", "store.pending", "store.leases"]
-    tables += [f"store.{table}" for table in exporting.TABLES]
-    return not any(_rows(database, table, "1, 2") for table in tables)
-
-
-def _rows(database: Database, table: str, columns: str = "*") -> list[Any]:
-    with database.as_owner() as owner:
-        statement = f"SELECT {columns} FROM {table} ORDER BY 1, 2"  # noqa: S608 - a test's own
-        return owner.execute(statement.encode()).fetchall()
-
-
 async def test_an_imported_ledger_is_the_same_and_exports_the_same_bytes(
     eventful: Database, other: Database
 ) -> None:
@@ -112,12 +86,14 @@ async def test_an_imported_ledger_is_the_same_and_exports_the_same_bytes(
     for table in ("ledger.events", "read.executions_1", "read.projections", "store.pending"):
         columns = "execution_id, pinned_agent_id, configuration, labels"
         shown = columns if table == "store.pending" else "*"
-        assert _rows(other, table, shown) == _rows(eventful, table, shown)
+        assert stored_rows(other, table, shown) == stored_rows(eventful, table, shown)
     columns = "execution_id, fence, agent_id, deadline_at IS NULL, lost_at IS NOT NULL"
-    assert [(one, *rest) for one, *rest, _ in _rows(other, "store.leases", columns)] == [
-        row[:4] for row in _rows(eventful, "store.leases", columns) if row[0] in _held(eventful)
+    assert [(one, *rest) for one, *rest, _ in stored_rows(other, "store.leases", columns)] == [
+        row[:4]
+        for row in stored_rows(eventful, "store.leases", columns)
+        if row[0] in _held(eventful)
     ]
-    assert _rows(other, "store.cancels", "execution_id, 0") == _rows(
+    assert stored_rows(other, "store.cancels", "execution_id, 0") == stored_rows(
         eventful, "store.cancels", "execution_id, 0"
     )
     invariants.check(other.owner)
@@ -125,7 +101,7 @@ async def test_an_imported_ledger_is_the_same_and_exports_the_same_bytes(
 
 def _held(database: Database) -> set[UUID]:
     """Executions whose agent may still tell something."""
-    rows = _rows(database, "read.executions_1", "id, status, observed_by, late_outcome")
+    rows = stored_rows(database, "read.executions_1", "id, status, observed_by, late_outcome")
     return {
         execution_id
         for execution_id, status, observer, late in rows
@@ -224,7 +200,7 @@ async def test_payloads_that_are_no_json_come_back_as_they_were(
     # then
     postgres.drop(eventful)
     assert exported(other) == content
-    found = _rows(other, "ledger.events", "position, payload, stream_id")
+    found = stored_rows(other, "ledger.events", "position, payload, stream_id")
     assert [payload for _, payload, stream in found if stream == UUID(int=99)] == odd
 
 
@@ -233,7 +209,7 @@ async def test_a_packed_file_is_known_by_its_content(eventful: Database, other: 
     content = zstandard.ZstdCompressor(write_checksum=True).compress(exported(eventful))
     with pytest.raises(Refused):
         imported(other, content[: len(content) // 2])
-    assert _is_empty(other)
+    assert is_empty(other)
     imported(other, content)
     assert exported(other) == exported(eventful)
 
@@ -253,31 +229,22 @@ async def test_a_ledger_that_somebody_works_on_takes_nothing(
     monkeypatch.setattr(importing, "_OTHERS_SECONDS", 0.1)
     with still_empty.as_server(), pytest.raises(Refused, match="stop the servers"):
         imported(still_empty, exported(eventful))
-    assert _is_empty(still_empty)
+    assert is_empty(still_empty)
 
 
 async def test_another_secret_key_is_refused(eventful: Database, still_empty: Database) -> None:
     """Without the key of the ledger its secrets would be lost."""
     with pytest.raises(Refused, match="secret-key"):
         imported(still_empty, exported(eventful), Keys(bytes(32)))
-    assert _is_empty(still_empty)
-
-
-def _event(lines: Lines, kind: str = "execution.completed") -> dict[str, Any]:
-    return next(line for line in lines if line.get("type") == kind)
-
-
-def _row(lines: Lines, table: str) -> dict[str, Any]:
-    row: dict[str, Any] = next(line for line in lines if line.get("table") == table)["row"]
-    return row
+    assert is_empty(still_empty)
 
 
 def _edit_payload(lines: Lines) -> None:
-    _event(lines)["payload"]["ending"]["exit_code"] = 7
+    first_event(lines)["payload"]["ending"]["exit_code"] = 7
 
 
 def _edit_actor(lines: Lines) -> None:
-    _event(lines)["actor"] = "operator:tok_another"
+    first_event(lines)["actor"] = "operator:tok_another"
 
 
 def _swap(lines: Lines) -> None:
@@ -310,29 +277,29 @@ def _unknown_table(lines: Lines) -> None:
 
 
 def _unknown_column(lines: Lines) -> None:
-    _row(lines, "outputs")["erased_by_whom"] = "x"
+    first_row(lines, "outputs")["erased_by_whom"] = "x"
 
 
 def _edit_output(lines: Lines) -> None:
-    row = _row(lines, "output_chunks")
+    row = first_row(lines, "output_chunks")
     row["bytes"] = ("B" if row["bytes"][0] == "A" else "A") + row["bytes"][1:]
 
 
 def _edit_preview(lines: Lines) -> None:
-    _row(lines, "outputs")["preview"] = "AAAA"
+    first_row(lines, "outputs")["preview"] = "AAAA"
 
 
 def _edit_configuration(lines: Lines) -> None:
-    row = _row(lines, "configurations")
+    row = first_row(lines, "configurations")
     row["body"] = ("B" if row["body"][0] == "A" else "A") + row["body"][1:]
 
 
 def _no_base64(lines: Lines) -> None:
-    _row(lines, "outputs")["salt"] = "!"
+    first_row(lines, "outputs")["salt"] = "!"
 
 
 def _negative_stream(lines: Lines) -> None:
-    _row(lines, "outputs")["stream"] = 3
+    first_row(lines, "outputs")["stream"] = 3
 
 
 def _rows_before_events(lines: Lines) -> None:
@@ -371,7 +338,7 @@ async def test_what_was_changed_with_care_is_found(
     """Though the last line was made anew: by the chain, the digests, or the form."""
     with pytest.raises(Refused, match=told):
         imported(still_empty, resealed(exported(eventful), damage))
-    assert _is_empty(still_empty)
+    assert is_empty(still_empty)
 
 
 async def test_what_was_damaged_by_chance_is_found(
@@ -393,7 +360,7 @@ async def test_what_was_damaged_by_chance_is_found(
     for one in damaged:
         with pytest.raises(Refused):
             imported(still_empty, one)
-    assert _is_empty(still_empty)
+    assert is_empty(still_empty)
 
 
 def _flipped(content: bytes, at: int) -> bytes:

@@ -36,7 +36,7 @@ _DAMAGES: Final = {
     "its rows are others": "UPDATE read.executions_1 SET signal = 9, attempt = 3",
     "bodies belong to nobody": """
         UPDATE store.outputs SET execution_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-        WHERE stream = 2;
+        WHERE stream = 2 AND erased_at IS NULL;
         UPDATE store.output_chunks SET execution_id = '00000000-0000-0000-0000-000000000000'""",
 }
 

@@ -3,7 +3,8 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,17 @@ import psycopg
 from msgspec.structs import astuple, replace
 from psycopg import sql
 
-from store import archive, chain, exporting
+from api.settings import Settings
+from projections.read_models import READ_MODELS
+from store import archive, chain, exporting, importing
 from store.chain import EventRow
-from tests.support.postgres import Database
+from store.importing import Imported
+from store.keys import Keys
+from tests.support.postgres import Database, Postgres
 
 _NAMES = EventRow.__struct_fields__
 Lines = list[dict[str, Any]]
+LAPSES = Settings(home=Path("/nowhere")).lapses
 
 
 def exported(database: Database) -> bytes:
@@ -65,3 +71,49 @@ def append(database: Database, stream_id: UUID, event_type: str, payloads: list[
             )
             row = replace(row, leaf_hash=chain.leaf_hash(row, last.leaf_hash))
             owner.execute(insert, astuple(row))
+
+
+def imported(database: Database, content: bytes, keys: Keys | None = None) -> Imported:
+    """Import a file as the owner of the database."""
+    with database.as_owner() as owner:
+        reader = archive.Reader(archive.opened(io.BytesIO(content), lambda _: None))
+        opened = importing.begin(reader, keys or database.keys)
+        return importing.restore(owner, opened, READ_MODELS, LAPSES)
+
+
+def empty(postgres: Postgres) -> Iterator[Database]:
+    """An empty ledger of another name."""
+    made = postgres.fresh()
+    with made.as_owner() as connection:
+        ledger_id = UUID(int=4711)
+        connection.execute(
+            "UPDATE ledger.identity SET ledger_id = %s, key_check = %s",
+            [ledger_id, made.keys.check(ledger_id)],
+        )
+    yield made
+    postgres.drop(made)
+
+
+def is_empty(database: Database) -> bool:
+    """Whether an import left nothing."""
+    tables = ["ledger.events", "read.executions_1", "store.pending", "store.leases"]
+    tables += [f"store.{table}" for table in exporting.TABLES]
+    return not any(stored_rows(database, table, "1, 2") for table in tables)
+
+
+def stored_rows(database: Database, table: str, columns: str = "*") -> list[Any]:
+    """The rows of a table, in order."""
+    with database.as_owner() as owner:
+        statement = f"SELECT {columns} FROM {table} ORDER BY 1, 2"  # noqa: S608 - a test's own
+        return owner.execute(statement.encode()).fetchall()
+
+
+def first_event(lines: Lines, kind: str = "execution.completed") -> dict[str, Any]:
+    """The first event of a type."""
+    return next(line for line in lines if line.get("type") == kind)
+
+
+def first_row(lines: Lines, table: str) -> dict[str, Any]:
+    """The first row of a table."""
+    row: dict[str, Any] = next(line for line in lines if line.get("table") == table)["row"]
+    return row

@@ -96,7 +96,8 @@ DAMAGES: Final[dict[str, tuple[str, set[str], str]]] = {
     ),
     "row missing": (
         "DELETE FROM read.executions_1 WHERE status = 'success' AND late_outcome IS NULL",
-        {"read model", "lease"},
+        # The execution is among them that brought back an erased configuration.
+        {"read model", "lease", "configuration"},
         "the row is missing",
     ),
     "row extra": (
@@ -150,12 +151,86 @@ DAMAGES: Final[dict[str, tuple[str, set[str], str]]] = {
         {"output"},
         "its preview is another text",
     ),
+    "output marked as erased": (
+        "UPDATE store.outputs SET erased_at = now() WHERE erased_at IS NULL",
+        {"output"},
+        "is marked as erased, and no event says so",
+    ),
+    "output erased, and no event": (
+        """DELETE FROM store.output_chunks; UPDATE store.outputs SET
+           salt = '', preview = '', kept_bytes = 0, erased_at = now() WHERE erased_at IS NULL""",
+        {"output"},
+        "is marked as erased, and no event says so",
+    ),
+    "nothing marked as erased": (
+        """INSERT INTO store.outputs (execution_id, stream, salt, erased_at)
+           SELECT id, 2, '', now() FROM read.executions_1 WHERE status = 'pending'""",
+        {"output"},
+        "is marked as erased, and no event says so",
+    ),
+    "erased output put back": (
+        """INSERT INTO store.output_chunks
+           SELECT execution_id, stream, 0, 'x' FROM store.outputs WHERE erased_at IS NOT NULL""",
+        {"output"},
+        "was erased by an event, and is there",
+    ),
+    "preview of erased output": (
+        "UPDATE store.outputs SET preview = 'x' WHERE erased_at IS NOT NULL",
+        {"output"},
+        "was erased by an event, and is there",
+    ),
+    "erased output no longer marked": (
+        "UPDATE store.outputs SET erased_at = NULL",
+        {"output"},
+        "was erased by an event, and is not marked as erased",
+    ),
+    "mark of erased output gone": (
+        "DELETE FROM store.outputs WHERE erased_at IS NOT NULL",
+        {"output"},
+        "was erased by an event, and is not marked as erased",
+    ),
+    "mark gone where nothing was kept": (
+        """DELETE FROM store.outputs USING read.executions_1
+           WHERE id = execution_id AND erased_at IS NOT NULL AND late_outcome IS NOT NULL""",
+        {"output"},
+        "was erased by an event, and is not marked as erased",
+    ),
     "message edited": ("UPDATE store.messages SET body = 'fine'", {"message"}, "is not what"),
     "message gone": ("DELETE FROM store.messages", {"message"}, "is missing"),
     "message made up": (
         "INSERT INTO store.messages SELECT execution_id, 1, salt, body FROM store.messages",
         {"message"},
         "of event 1: none is named",
+    ),
+    "erased message put back": (
+        """INSERT INTO store.messages SELECT o.execution_id, 3, m.salt, m.body
+           FROM store.outputs o CROSS JOIN (SELECT * FROM store.messages LIMIT 1) AS m
+           WHERE o.erased_at IS NOT NULL AND o.stream = 1 ON CONFLICT DO NOTHING""",
+        {"message"},
+        "of event 3 was erased by an event, and is there",
+    ),
+    "erased configuration put back": (
+        """INSERT INTO store.configurations SELECT configuration, '', '' FROM read.executions_1
+           ON CONFLICT DO NOTHING""",
+        {"configuration"},
+        "was erased by an event, and is there",
+    ),
+    "erased texts of a job put back": (
+        """INSERT INTO store.configurations SELECT decode(digest, 'hex'), '', ''
+           FROM ledger.events CROSS JOIN LATERAL
+               json_array_elements_text(convert_from(payload, 'UTF8')::json -> 'bodies') AS digest
+           WHERE type = 'job.bodies_erased'""",
+        {"configuration"},
+        "was erased by an event, and is there",
+    ),
+    "configuration gone that had come back": (
+        """DELETE FROM store.configurations WHERE digest = (
+               SELECT configuration FROM read.executions_1
+               JOIN store.configurations ON digest = configuration
+               JOIN ledger.events ON stream_id = id AND type = 'execution.bodies_erased'
+                   AND position(convert_to('"configuration"', 'UTF8') IN payload) > 0)""",
+        {"configuration"},
+        "is missing, and named by",
     ),
     "configuration edited": (
         "UPDATE store.configurations SET body = body || ' '",
@@ -234,5 +309,20 @@ DAMAGES: Final[dict[str, tuple[str, set[str], str]]] = {
         "UPDATE store.expected_jobs SET since = gen_random_uuid()",
         {"expected job"},
         "which is no execution of it",
+    ),
+    "expected job forgotten": (
+        "DELETE FROM store.expected_jobs",
+        {"expected job"},
+        "expected job: expected: is not watched",
+    ),
+    "schedule gone": (
+        "DELETE FROM store.schedules",
+        {"schedule"},
+        "schedule: nightly: is a job, and nobody looks when it is due",
+    ),
+    "schedule of nobody": (
+        "INSERT INTO store.schedules VALUES (gen_random_uuid(), now())",
+        {"schedule"},
+        "is looked at when it is due, and is no job",
     ),
 }

@@ -277,6 +277,15 @@ def _expected_jobs(seen: Snapshot) -> Iterator[str]:
         first = seen.expected.get(row["since"])
         if first is None or first["job_id"] != row["job_id"]:
             yield f"job {row['job_id']}: is expected since an execution that is not its own"
+    watched = {row["job_id"] for row in seen.rows("SELECT job_id FROM store.expected_jobs")}
+    naming = {
+        row["digest"].hex()
+        for row in seen.rows("SELECT digest, body FROM store.configurations")
+        if json.loads(row["body"]).get("expected_schedule")
+    }
+    for one, row in seen.expected.items():
+        if row["configuration"] in naming and row["job_id"] not in watched:
+            yield f"execution {one}: names a schedule, and its job is not watched"
 
 
 def _answers(seen: Snapshot) -> Iterator[str]:

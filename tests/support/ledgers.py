@@ -80,6 +80,7 @@ class Desk:
             timeout_seconds=fields.pop("timeout_seconds", 300),
             environment={"COLOR": fields.pop("color", "blue")},
             secrets=fields.pop("secrets", {"PASSWORD": SECRET}),
+            expected_schedule=fields.pop("expected_schedule", None),
         )
         configuration, digest = configurations.seal(job, self.ledger.keys)
         command = commands.Create(
@@ -98,6 +99,7 @@ class Desk:
             configuration=configuration,
             key=_key(key, "create", *said),
             render=_created,
+            expected=job.expected_schedule is not None,
         )
 
     def claim(self, agent_id: str = AGENT, *labels: str, key: str | None = None) -> Work:

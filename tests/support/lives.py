@@ -23,15 +23,7 @@ async def live(made: Database) -> None:
         ending = await desk.write(state, b"out\n" * 2000, b"err\n")
         await desk.do(desk.complete(state.id, state.fence, ending=ending))
         said = await desk.begun()
-        with_message = desk.complete(said.id, said.fence)
-        message, digest = output.message("no such file", ledger.keys)
-        assert isinstance(with_message.command, commands.Complete)
-        told = replace(with_message.command.ending, message=digest, exit_code=127)
-        await desk.do(
-            replace(
-                with_message, command=replace(with_message.command, ending=told), message=message
-            )
-        )
+        await desk.do(_with_message(desk, desk.complete(said.id, said.fence, exit_code=127)))
         failed = await desk.ended(exit_code=3)
         await desk.do(desk.retry(failed.id, key="again"))
         await desk.do(desk.retry(failed.id, key="and again"))
@@ -52,12 +44,37 @@ async def live(made: Database) -> None:
         assert never.execution is not None
         await desk.do(desk.expire(never.execution.id))
         await desk.do(desk.retry(never.execution.id))
-        await desk.do(replace(desk.create(job_id="expected"), expected=True))
+        await desk.do(desk.create(job_id="expected", expected_schedule="@daily"))
         await desk.do(desk.claim(key="one"))
         given_up = await desk.do(desk.create())
         assert given_up.execution is not None
         await desk.do(desk.cancel(given_up.execution.id))
+        await _erasures(desk)
         await _job(ledger)
+
+
+def _with_message(desk: Desk, work: Work) -> Work:
+    """The end of an execution, of which the agent says a sentence."""
+    assert isinstance(work.command, commands.Complete)
+    message, digest = output.message("no such file", desk.ledger.keys)
+    told = replace(work.command.ending, message=digest)
+    return replace(work, command=replace(work.command, ending=told), message=message)
+
+
+async def _erasures(desk: Desk) -> None:
+    """All of one execution is erased, a configuration comes back, an agent tells more later."""
+    for color in ("secret", "again"):
+        state = await desk.begun(color=color)
+        ending = await desk.write(state, b"it was 4711\n", b"4711\n")
+        await desk.do(_with_message(desk, desk.complete(state.id, state.fence, ending=ending)))
+        await desk.do(desk.erase(state.id, configuration=state.configuration.sha256))
+    await desk.ended(color="again")
+    lost = await desk.begun()
+    await desk.write(lost, b"begun\n")
+    await desk.do(desk.give_up(commands.Lose, lost.id))
+    await desk.do(desk.erase(lost.id))
+    ending = await desk.write(lost, b"begun, and ended\n")
+    await desk.do(_with_message(desk, desk.complete(lost.id, lost.fence, ending=ending)))
 
 
 async def _job(ledger: Ledger) -> None:
