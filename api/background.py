@@ -217,15 +217,28 @@ class Housekeeper:
             except BaseException:
                 self._ledger.presence.put_back(seen)
                 raise
-        # An older server beside us does not write our versions of the read models.
-        if await changes.are_behind(self._ledger.pool, self._ledger.appender.projections):
-            self._ledger.appender.catch_up()
         if self._round % 60 == 0:
             await leases.forget(self._ledger.pool)
             await agents.forget(self._ledger.pool)
             async with self._ledger.pool.connection() as connection:
                 await sessions.forget(connection)
         self._round += 1
+        await self._look_at_read_models()
+
+    async def _look_at_read_models(self) -> None:
+        """Let the writer look if they are not where the log is, or if it has stopped.
+
+        An older server beside us does not write our versions; and what stopped it may be mended.
+        """
+        appender = self._ledger.appender
+        try:
+            are_behind = await changes.are_behind(self._ledger.pool, appender.projections)
+        except changes.OutOfStep:
+            if not appender.stopped:
+                appender.catch_up()  # it stops, and says why
+            raise
+        if are_behind or appender.stopped:
+            appender.catch_up()
 
     async def remember_head(self) -> None:
         """Write the head to the home folder if it moved."""

@@ -122,8 +122,7 @@ def of_validation(error: Exception, shape: Any) -> Problem:
     if message.startswith("Object missing required field `"):
         name = message.split("`")[1]
         return invalid(f"{field}.{name}" if field else name, "is required")
-    if message.startswith("Invalid enum value"):
-        words = choices.at(shape, field)
+    if message.startswith("Invalid enum value") and (words := choices.at(shape, field)):
         return invalid(field, f"must be {'one of ' if len(words) > 1 else ''}{', '.join(words)}")
     return invalid(field or "body", message)
 

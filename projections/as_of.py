@@ -34,6 +34,7 @@ LOOKED_AT_MAX: Final = 10_000
 # An id is made by a server or a client, a position is recorded by the database: so far apart their
 # clocks may be, without an execution being missed shortly after it was created.
 CLOCKS_APART_MAX: Final = timedelta(minutes=5)
+_FEW: Final = 50
 _AT_ONCE: Final = 500
 _TODAY: Final = queries.listing("SELECT *, xmin FROM read.executions_1 WHERE id = ANY(%(ids)s)")
 
@@ -143,7 +144,7 @@ async def _found(
     while not is_all and len(matching) <= enough and seen < LOOKED_AT_MAX:
         conditions, asked = _conditions(replace(lasting, before=last))
         # Without a status all that are looked at match, but for those that cannot be read.
-        needed = LOOKED_AT_MAX if chosen.status else enough + 1 - len(matching)
+        needed = LOOKED_AT_MAX if chosen.status else max(_FEW, enough + 1 - len(matching))
         at_once = min(_AT_ONCE, needed, LOOKED_AT_MAX - seen)
         asked |= {"limit": at_once, "position": then.position}
         streams = await _histories(connection, conditions, asked)

@@ -59,7 +59,7 @@ def erased(connection: Connection[Any]) -> Erased:
     for position, stream, version, event_type, *stored in connection.execute(_ERASURES):
         try:
             event = mapper.decode(event_type, *stored)
-        except mapper.UnreadableEvent:
+        except (mapper.UnreadableEvent, RecursionError):
             continue  # said elsewhere
         texts.take(position, stream, event)
         if isinstance(event, BodiesErased) and event.output:

@@ -32,5 +32,5 @@ def _with_schedule(connection: Connection[Any]) -> Iterator[bytes]:
             try:
                 if configurations.shown(body).expected_schedule is not None:
                     yield digest
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, ValueError, RecursionError):
                 continue  # a definition, or not what its digest says: that is said elsewhere

@@ -35,11 +35,11 @@ class ErasedTexts:
         if isinstance(event, JobCreated | JobChanged):
             named = (position, stream_id)
             for body in (event.configuration, event.definition):
-                digest = bytes.fromhex(body.sha256)
+                digest = _digest(body.sha256)
                 self._named[digest] = max(named, self._named.get(digest, named))
         elif isinstance(event, BodiesErased | JobBodiesErased):
             for text in erased_texts(event):
-                digest = bytes.fromhex(text)
+                digest = _digest(text)
                 self._erased[digest] = max(position, self._erased.get(digest, 0))
 
     def take_executions(self, connection: Connection[Any]) -> None:
@@ -64,3 +64,11 @@ class ErasedTexts:
     def named_by_jobs(self) -> Mapping[bytes, UUID]:
         """All configurations and definitions that jobs ever had, and the stream of the job."""
         return {digest: stream for digest, (_, stream) in self._named.items()}
+
+
+def _digest(text: str) -> bytes:
+    """Return a digest; of an event that somebody edited it may be none, and then nobody's."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return text.encode("utf-8", "surrogatepass")

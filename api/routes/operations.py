@@ -32,7 +32,6 @@ async def ready(request: Req) -> ASGIApp:
         health = wire.Health("unavailable", "the database does not answer")
         return answers.json(health, 503, {"Retry-After": "1"})
     if ledger.appender.stopped:
-        ledger.appender.catch_up()  # who asks again is told if it was mended
         detail = "nothing can be recorded: the server's log says what is wrong"
         return answers.json(wire.Health("unavailable", detail), 503, {"Retry-After": "1"})
     return answers.json(wire.Health("ok", "the database answers"))

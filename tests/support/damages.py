@@ -237,6 +237,12 @@ DAMAGES: Final[dict[str, tuple[str, set[str], str]]] = {
         {"configuration"},
         "is not what its digest says",
     ),
+    "configuration that is no text": (
+        """UPDATE store.configurations
+           SET body = convert_to('{"expected_schedule":', 'UTF8') || decode('ff', 'hex')""",
+        {"configuration"},
+        "is not what its digest says",
+    ),
     "configuration gone": (
         "DELETE FROM store.configurations",
         {"configuration"},
