@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.e2e.conftest import QUICK
 from tests.support import invariants
 from tests.support.calls import Api
 from tests.support.embedded import REPOSITORY
-from tests.support.server import ServerProcess
+from tests.support.server import ServerProcess, running_server
 from tests.support.tokens import owner_conninfo
 
 # Ends as by kill -9 before statement number N that the rebuild's own connections execute.
@@ -164,13 +165,14 @@ def test_a_killed_rebuild_leaves_a_whole_ledger(
 
 
 @pytest.mark.soak
-def test_a_rebuild_may_be_killed_at_any_statement(quick: ServerProcess) -> None:
-    """The same at each statement, until there are no more."""
-    conninfo = owner_conninfo(quick)
-    quick.api.brought_to("failed")
-    for statement in itertools.count(1):
-        died = _die_at(conninfo, statement)
-        invariants.check(conninfo)
-        if not died:
-            assert statement > 20
-            return
+def test_a_rebuild_may_be_killed_at_any_statement() -> None:
+    """The same at each statement, until there are no more, on a small ledger of its own."""
+    with running_server(settings=QUICK) as server:
+        conninfo = owner_conninfo(server)
+        server.api.brought_to("failed")
+        for statement in itertools.count(1):
+            died = _die_at(conninfo, statement)
+            invariants.check(conninfo)
+            if not died:
+                assert statement > 20
+                return
