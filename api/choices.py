@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final
 
 from msgspec import inspect
@@ -11,7 +12,7 @@ _STEP: Final = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 
 def at(shape: Any, path: str) -> list[str]:
     """Return the words that the field at a path of the decoder's, as ``retry.on[0]``, may be."""
-    kinds = list(_alternatives(inspect.type_info(shape)))
+    kinds = list(_alternatives(_type_info(shape)))
     for step in _STEP.findall(path):
         kinds = [inner for kind in kinds for inner in _within(kind, step)]
     return [
@@ -20,6 +21,10 @@ def at(shape: Any, path: str) -> list[str]:
         if isinstance(kind, inspect.LiteralType)
         for value in kind.values
     ]
+
+
+# A request is wrong as easily as another: its shape is looked through once.
+_type_info: Final = cache(inspect.type_info)
 
 
 def _alternatives(kind: inspect.Type) -> Iterable[inspect.Type]:

@@ -34,8 +34,9 @@ LOOKED_AT_MAX: Final = 10_000
 # An id is made by a server or a client, a position is recorded by the database: so far apart their
 # clocks may be, without an execution being missed shortly after it was created.
 CLOCKS_APART_MAX: Final = timedelta(minutes=5)
-_FEW: Final = 50
 _AT_ONCE: Final = 500
+# Fewer at once save nothing: were many unreadable, each of them would cost a statement.
+_FEW: Final = 50
 _TODAY: Final = queries.listing("SELECT *, xmin FROM read.executions_1 WHERE id = ANY(%(ids)s)")
 
 

@@ -35,11 +35,12 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
         case.query["follow"] = "false"
     if case.operation.path == "/v1/events":
         _shorten_events(case)
+    mode = None if case.meta is None else case.meta.generation.mode
     headers: Any = case.headers or {}
-    if headers.pop("Last-Event-ID", None) is not None and not _is_positive(case):
+    if headers.pop("Last-Event-ID", None) is not None and mode == GenerationMode.NEGATIVE:
         # Whoever does not follow has no use for it, so that a wrong one is no reason to refuse.
         case.query = {**(case.query or {}), "follow": "neither"}
-    if case.meta is not None and _is_positive(case):
+    if mode == GenerationMode.POSITIVE:
         if isinstance(body, dict):
             # For JSON Schema 5.0 is an integer; for this API it is none.
             case.body = body = _without_integral_floats(body)
@@ -52,10 +53,6 @@ def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:  # noqa: ARG00
             case.query.pop("offset", None)
         _repair(case, case.operation.definition.raw.get("operationId"))
     return case
-
-
-def _is_positive(case: Case[Any]) -> bool:
-    return case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE
 
 
 def _repair(case: Case[Any], operation: str | None) -> None:

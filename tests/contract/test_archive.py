@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -19,31 +19,22 @@ from tests.support import invariants
 from tests.support.archives import (
     Lines,
     append,
-    empty,
     exported,
     first_event,
     first_row,
     imported,
     is_empty,
+    other,
     resealed,
+    still_empty,
     stored_rows,
 )
 from tests.support.ledgers import NOTHING, Desk, running_ledger
 from tests.support.postgres import KEYS, Database, Postgres
 
+__all__ = ["other", "still_empty"]
+
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def other(postgres: Postgres) -> Iterator[Database]:
-    """An empty ledger of another name."""
-    yield from empty(postgres)
-
-
-@pytest.fixture(scope="module")
-def still_empty(postgres: Postgres) -> Iterator[Database]:
-    """The same for all that leaves it so."""
-    yield from empty(postgres)
 
 
 @pytest.fixture(scope="module")

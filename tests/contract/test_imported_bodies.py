@@ -1,7 +1,7 @@
 """Import takes a body that is there, or that an event erased, and refuses all else."""
 
 import base64
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,30 +15,21 @@ from tests.support import invariants
 from tests.support.archives import (
     Lines,
     append,
-    empty,
     exported,
     first_event,
     first_row,
     imported,
     is_empty,
+    other,
     resealed,
+    still_empty,
 )
 from tests.support.lives import live
 from tests.support.postgres import Database, Postgres
 
+__all__ = ["other", "still_empty"]
+
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def other(postgres: Postgres) -> Iterator[Database]:
-    """An empty ledger of another name."""
-    yield from empty(postgres)
-
-
-@pytest.fixture(scope="module")
-def still_empty(postgres: Postgres) -> Iterator[Database]:
-    """The same for all that leaves it so."""
-    yield from empty(postgres)
 
 
 @pytest.fixture(scope="module")

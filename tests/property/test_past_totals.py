@@ -95,12 +95,18 @@ async def test_more_than_are_counted_are_the_limit_on_every_page(
         assert _totals(pages) == {(min(most, matching), matching <= most)}
 
 
-async def test_a_total_of_few_that_were_looked_at_is_a_lower_bound_for_good(
-    ledger: Ledger, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If more would have to be looked at than a page may, no page and no later time says more."""
+@pytest.fixture
+def looks_at_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page looks at ten executions at most."""
     monkeypatch.setattr(as_of, "LOOKED_AT_MAX", 10)
     monkeypatch.setattr(as_of, "_AT_ONCE", 10)
+
+
+@pytest.mark.usefixtures("looks_at_ten")
+async def test_a_total_of_few_that_were_looked_at_is_a_lower_bound_for_good(
+    ledger: Ledger, desk: Desk
+) -> None:
+    """If more would have to be looked at than a page may, no page and no later time says more."""
     await _lives(desk, 40)
     then = await _then(ledger)
     before = [_totals(await _walked(ledger, chosen, then)) for chosen in FILTERS]
@@ -112,12 +118,9 @@ async def test_a_total_of_few_that_were_looked_at_is_a_lower_bound_for_good(
         assert (total <= _shown(pages), is_exact) == (True, False)
 
 
-async def test_what_was_recorded_later_takes_no_place_on_a_page(
-    ledger: Ledger, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("looks_at_ten")
+async def test_what_was_recorded_later_takes_no_place_on_a_page(ledger: Ledger, desk: Desk) -> None:
     """Executions made right after the position are not among those that a page looks at."""
-    monkeypatch.setattr(as_of, "LOOKED_AT_MAX", 10)
-    monkeypatch.setattr(as_of, "_AT_ONCE", 10)
     await _lives(desk, 9)
     then = await _then(ledger)
     await _lives(desk, 30)

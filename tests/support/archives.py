@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import pytest
 from msgspec.structs import astuple, replace
 from psycopg import sql
 
@@ -81,7 +82,19 @@ def imported(database: Database, content: bytes, keys: Keys | None = None) -> Im
         return importing.restore(owner, opened, READ_MODELS, LAPSES)
 
 
-def empty(postgres: Postgres) -> Iterator[Database]:
+@pytest.fixture
+def other(postgres: Postgres) -> Iterator[Database]:
+    """An empty ledger of another name."""
+    yield from _empty(postgres)
+
+
+@pytest.fixture(scope="module")
+def still_empty(postgres: Postgres) -> Iterator[Database]:
+    """The same for all that leaves it so."""
+    yield from _empty(postgres)
+
+
+def _empty(postgres: Postgres) -> Iterator[Database]:
     """An empty ledger of another name."""
     made = postgres.fresh()
     with made.as_owner() as connection:
