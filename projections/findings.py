@@ -1,10 +1,19 @@
 """What verify finds: counted by kind, the first ones kept word for word."""
 
+import re
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct, field
 
+from domain import ids
+
 SHOWN_MAX: Final = 100
+# A UUIDv7, as the database writes it: of what verify speaks of, only executions have such ids.
+_EXECUTION: Final = re.compile(
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b"
+)
 
 
 class Finding(Struct, frozen=True):
@@ -30,10 +39,11 @@ class Findings(Struct):
     erased: int = 0
 
     def add(self, kind: str, subject: object, detail: str) -> None:
-        """Note a finding."""
+        """Note a finding, which names executions as people know them."""
         count = self.counts[kind] = self.counts.get(kind, 0) + 1
         if count <= SHOWN_MAX:
-            self.shown.setdefault(kind, []).append(Finding(kind, str(subject), detail))
+            one = Finding(kind, _as_known(str(subject)), _as_known(detail))
+            self.shown.setdefault(kind, []).append(one)
 
     def join(self, others: "Findings") -> None:
         """Take over what another part of the work has found."""
@@ -42,3 +52,14 @@ class Findings(Struct):
             shown = self.shown.setdefault(kind, [])
             shown += others.shown.get(kind, [])[: SHOWN_MAX - len(shown)]
         self.erased += others.erased
+
+
+def said(value: object) -> str:
+    """Return what a column holds, as it is said in a finding."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else repr(value)
+
+
+def _as_known(text: str) -> str:
+    return _EXECUTION.sub(lambda found: ids.to_text(ids.EXECUTION, UUID(found[0])), text)

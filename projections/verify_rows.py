@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
 from projections import shadow
-from projections.findings import SHOWN_MAX, Findings
+from projections.findings import SHOWN_MAX, Findings, said
 from projections.read_models import ReadModel
 from projections.snapshot import Snapshot
 from store import copying
@@ -124,7 +124,9 @@ class InStep:
                 shown = stored.hex() if isinstance(stored, bytes) else stored
                 if shown != (list(told) if isinstance(told, tuple) else told):
                     self._found.add(
-                        KIND, f"{self._table} {one}", f"{name} is {shown!r}, and should be {told!r}"
+                        KIND,
+                        f"{self._table} {one}",
+                        f"{name} is {said(shown)}, and should be {said(told)}",
                     )
 
     def _differs(
@@ -193,7 +195,7 @@ class Aside:
                 " WHERE t.{name} IS DISTINCT FROM e.{name}"
             ).format(name=Identifier(name), **parts)
             for stored, told, *where in self._connection.execute(differing):
-                wrong = f"{name} is {stored!r}, and should be {told!r}"
+                wrong = f"{name} is {said(stored)}, and should be {said(told)}"
                 self._found.add(KIND, self._subject(where), wrong)
 
     def _subject(self, where: Sequence[Any]) -> str:

@@ -105,6 +105,8 @@ OPERATIONS: Final = (
     ),
     Operation(
         *("post", ONE + "/retry", "retryExecution", "Run a failed one again", "executions"),
+        notes=" Each request makes another execution, also of one that was retried before. Send an"
+        " Idempotency-Key, and a request that is repeated makes no more of them.",
         answers={201: ("The new execution", wire.Execution)},
         scope="operate",
         parameters=(ID, IDEMPOTENCY),
