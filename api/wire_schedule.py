@@ -11,9 +11,10 @@ from domain.due_events import MissedReason, SkippedReason
 class PassedTime(Struct):
     """Due times of a job, from `first_due_at` to `last_due_at`, on which nothing ran.
 
-    Missed: nobody started it in time (`downtime`: no server ran; `start_deadline`: it was too late
-    then; `paused`, `deleted`: by then the job was), and it is not made up for. Skipped: the job's
-    own policy says so (`overlap`: `blocked_by` was still active; `queue_full`: too many waited).
+    Missed: nobody started it in time (`downtime`: no server ran, or none before what it was to run
+    was erased; `start_deadline`: it was too late then; `paused`, `deleted`: by then the job was),
+    and it is not made up for. Skipped: the job's own policy says so (`overlap`: `blocked_by` was
+    still active; `queue_full`: too many waited).
     """
 
     job_id: str

@@ -127,7 +127,8 @@ class Retry(Struct, frozen=True, gc=False):
 class Erase(Struct, frozen=True, gc=False):
     """Erase bodies of an execution that has ended.
 
-    `configuration` erases what other executions with the same configuration name too.
+    With `configuration_of`, the stream of its job, its configuration goes too, unless that job runs
+    with it: for all executions that have the same one.
     """
 
     at: datetime
@@ -137,7 +138,7 @@ class Erase(Struct, frozen=True, gc=False):
     reason: ErasureReason
     output: bool = False
     messages: bool = False
-    configuration: bool = False
+    configuration_of: UUID | None = None
 
 
 Command: TypeAlias = (

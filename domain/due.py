@@ -5,7 +5,7 @@ under the lock, where it is known what else is active. Pure.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
@@ -183,6 +183,26 @@ def limit(plan: Plan, room: Room) -> HeldReason | None:
         if room.per_tag.get(tag, 0) >= most:
             return "max_concurrent_per_tag"
     return None
+
+
+def former_configurations(command: Settle) -> set[str]:
+    """Return what these times run that the job may have no more, so that it may be erased."""
+    return {
+        one.job.configuration.sha256
+        for one in command.verdicts
+        if isinstance(one, Due) and one.job.version != command.expected_version
+    }
+
+
+def without_erased(command: Settle, gone: Container[str]) -> Settle:
+    """Return `command` with those times missed of which nobody knows any more what they run."""
+    verdicts = (
+        Missed(one.execution_id, one.due_at, one.due_at, "downtime", 1)
+        if isinstance(one, Due) and one.job.configuration.sha256 in gone
+        else one
+        for one in command.verdicts
+    )
+    return replace(command, verdicts=tuple(verdicts))
 
 
 def settle(

@@ -205,7 +205,7 @@ def _erase(state: Execution, command: commands.Erase) -> Decision:
         reason=command.reason,
         output=command.output and state.output_erased_at is None,
         messages=command.messages and not state.messages_erased,
-        configuration=state.configuration.sha256 if command.configuration else None,
+        configuration=None if command.configuration_of is None else state.configuration.sha256,
     )
     return () if erased == events.BodiesErased(command.reason) else (_next(state, command, erased),)
 

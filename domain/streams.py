@@ -33,6 +33,7 @@ AnyCommand: TypeAlias = Command | JobCommand | DueCommand
 
 _JOB_EVENTS: Final = frozenset(get_args(JobEvent))
 _OTHER_EVENTS: Final = _JOB_EVENTS | frozenset(get_args(DueEvent))
+_OF_SEVERAL: Final[frozenset[type]] = frozenset({Settle, Release, commands.Erase})
 
 
 def evolve(state: State | None, happened: Happened) -> State | None:
@@ -69,8 +70,11 @@ def stream_of(command: AnyCommand) -> UUID:
 
 def streams_of(command: AnyCommand) -> Iterable[UUID]:
     """Return the streams that must be known to judge `command`."""
-    if isinstance(command, (Settle, Release)):
-        return due.streams_of(command)
+    if command.__class__ in _OF_SEVERAL:  # nearly all are about one
+        if isinstance(command, (Settle, Release)):
+            return due.streams_of(command)
+        if isinstance(command, commands.Erase) and command.configuration_of is not None:
+            return (command.execution_id, command.configuration_of)
     return (stream_of(command),)
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain import commands, errors, events
+from domain.due import without_erased
 from domain.due_commands import Release, Settle
 from domain.events import Envelope
 from domain.execution import Execution
@@ -21,7 +22,7 @@ from domain.execution_rules import Decision
 from domain.job import CronJob
 from domain.job_commands import EraseJob, RunJob
 from domain.job_events import JobBodiesErased
-from domain.streams import AnyCommand, State, decide, evolve, stream_of, subject_of
+from domain.streams import AnyCommand, State, decide, evolve, stream_of, streams_of, subject_of
 from store import chain
 from store.changes import Change
 from store.erasure import erased_texts
@@ -167,7 +168,11 @@ class Bench:
         if reason := self._unreadable.get(asked):
             raise errors.UnreadableStream(reason=reason)
         decision = self._decided(command, asked)
-        self._check_configuration(command, work.needed)
+        if isinstance(command, (commands.Retry, RunJob)):
+            if work.needed in self._gone:
+                raise errors.ConfigurationErased
+        elif isinstance(command, (commands.Erase, EraseJob)):
+            self._check_taken(command, decision)
         after: dict[UUID, State | None] = {}
         for envelope in decision:
             stream = envelope.originator_id
@@ -177,23 +182,27 @@ class Bench:
         answer = work.render(state) if work.key and work.render and state else None
         return _Judged(decision, after, state, answer)
 
-    def _check_configuration(self, command: AnyCommand, digest: str | None) -> None:
-        """Refuse to run what is not known any more, and to take away what somebody waits for."""
-        if isinstance(command, commands.Retry | RunJob) and digest in self._gone:
-            raise errors.ConfigurationErased
-        taken = set(command.bodies) if isinstance(command, EraseJob) else set()
-        if isinstance(command, commands.Erase) and command.configuration and digest:
-            taken.add(digest)
-        if taken:
-            waits = (
-                state
-                for state in self._states.values()
-                if isinstance(state, Execution) and state.status == "pending"
-            )
-            if taken & self._awaited or any(s.configuration.sha256 in taken for s in waits):
-                raise errors.ConfigurationAwaited
+    def _check_taken(self, command: commands.Erase | EraseJob, decision: Decision) -> None:
+        """Refuse to take away what a job runs with, or what somebody waits for."""
+        for stream in streams_of(command):
+            if reason := self._unreadable.get(stream):
+                raise errors.UnreadableStream(reason=reason)
+        told = (envelope.event for envelope in decision)
+        erasures = (one for one in told if isinstance(one, events.BodiesErased | JobBodiesErased))
+        taken = {text for one in erasures for text in erased_texts(one)}
+        if not taken:
+            return
+        known = (one for one in self._states.values() if isinstance(one, CronJob | Execution))
+        named = [one for one in known if one.configuration.sha256 in taken]
+        for one in named:
+            if isinstance(one, CronJob) and one.status != "deleted":
+                raise errors.ConfigurationOfJob(job_id=one.job_id)
+        if taken & self._awaited or any(one.status == "pending" for one in named):
+            raise errors.ConfigurationAwaited
 
     def _decided(self, command: AnyCommand, asked: UUID) -> Decision:
+        if self._gone and isinstance(command, Settle):
+            command = without_erased(command, self._gone)
         if isinstance(command, (Settle, Release)):
             return self.rooms.decide(command, self._states, self._unreadable)
         state = self._states.get(asked)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from psycopg import pq
 
 from domain.commands import Erase
+from domain.due import former_configurations
 from domain.due_commands import Settle
 from domain.job_commands import EraseJob
 from domain.streams import State, streams_of
@@ -108,6 +109,8 @@ def ask(trips: RoundTrips, works: Sequence[Work], states: States) -> Asked:
     agents = Counter(claim.agent_id for claim in claims)
     with_labels = [claim for claim in claims if claim.labels]
     needed = _needed(works)
+    if settles:
+        needed = _former(works) | needed
     trips.send(b"begin")
     trips.send(b"lock")
     trips.send(b"head", result_format=pq.Format.BINARY)
@@ -237,6 +240,12 @@ def _needed(works: Sequence[Work]) -> dict[str, bool]:
         if isinstance(work.command, EraseJob):
             needed |= dict.fromkeys(work.command.bodies, True)
     return needed
+
+
+def _former(works: Sequence[Work]) -> dict[str, bool]:
+    """Return the configurations of due times that came before their job was changed."""
+    commands = (work.command for work in works if isinstance(work.command, Settle))
+    return {digest: False for one in commands for digest in former_configurations(one)}
 
 
 def _streams(work: Work) -> Iterable[UUID]:

@@ -12,6 +12,7 @@ from api.ledger import Ledger
 from tests.support import invariants
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database, Postgres, running_postgres
+from tests.support.timekeeping import Clock, Timetable, time_server
 
 # No absolute times: a machine that is busy with something else is no fault of what is tested.
 settings.register_profile("patient", deadline=None)
@@ -68,6 +69,14 @@ async def ledger(database: Database) -> AsyncIterator[Ledger]:
 def desk(ledger: Ledger) -> Desk:
     """Where works are handed in."""
     return Desk(ledger)
+
+
+@pytest.fixture
+async def table(database: Database) -> AsyncIterator[Timetable]:
+    """One server that schedules, at midnight; afterwards every invariant must hold."""
+    async with time_server(database, Clock()) as made:
+        yield made
+    invariants.check(database.owner)
 
 
 @pytest.fixture

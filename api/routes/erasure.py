@@ -40,7 +40,7 @@ async def erase_bodies(request: Req) -> ASGIApp:
         reason=asked.reason,
         output="output" in asked.bodies,
         messages="messages" in asked.bodies,
-        configuration=configuration,
+        configuration_of=ids.job_stream(view.row.job_id) if configuration else None,
     )
     if configuration:
         await _check_shared(ledger, view, shared=asked.shared)
@@ -53,7 +53,12 @@ async def erase_bodies(request: Req) -> ASGIApp:
 
 
 async def _check_shared(ledger: Ledger, view: View, *, shared: bool) -> None:
-    """Refuse to take from others what they were not named for; forget answers that show it."""
+    """Refuse to take from others what they were not named for; forget answers that show it.
+
+    Under the append lock it is judged again whether a job runs with it; here it is said before
+    anybody is asked to say `shared`. Whoever comes to share it from now on brings it along, or
+    waits for it.
+    """
     if (job_id := await erasing.job_with(ledger.pool, view.row)) is not None:
         raise errors.ConfigurationOfJob(job_id=job_id)
     others = await erasing.sharers(ledger.pool, view.row)

@@ -233,6 +233,50 @@ def test_a_secret_goes_from_what_a_job_was(server: ServerProcess, api: Api) -> N
     api.request("POST", f"{one}/run").ok(201)
 
 
+def test_what_a_job_runs_with_stays(api: Api) -> None:
+    """409 that names the job, and not first that others share it; once changed it goes."""
+    # given
+    job = _made(api, LEAK)
+    one = f"/v1/cron-jobs/{job['id']}"
+    first, second = (api.request("POST", f"{one}/run").ok(201).json() for _ in range(2))
+    for run in (first, second):
+        api.cancel(run["id"]).ok()
+    # when, then
+    body: dict[str, Any] = {"bodies": ["configuration"]}
+    for asked in (body, body | {"shared": True}):
+        problem = check_problem(api.post(f"/{first['id']}/erase", asked), 409)
+        assert f"The job {job['id']} runs with this configuration" in problem["detail"]
+    api.request("PATCH", one, payload={"command": "login --safely", "environment": {}}).ok()
+    assert "(1)" in check_problem(api.post(f"/{first['id']}/erase", body), 409)["detail"]
+    gone = api.post(f"/{first['id']}/erase", body | {"shared": True}).ok().json()
+    assert gone["configuration_erased"]
+
+
+def test_what_a_held_execution_waits_with_stays(api: Api) -> None:
+    """409 as for any that is pending, whether one run's configuration goes or the job's former."""
+    # given
+    agent = fresh("agent")
+    job = _made(api, LEAK, agent_id=agent, max_concurrent=1)
+    one = f"/v1/cron-jobs/{job['id']}"
+    ended = api.request("POST", f"{one}/run").ok(201).json()
+    api.cancel(ended["id"]).ok()
+    api.request("POST", f"{one}/run").ok(201)
+    held = api.request("POST", f"{one}/run").ok(201).json()
+    assert held["held"] == "max_concurrent"
+    running = api.claim(agent)
+    assert running is not None
+    api.request("PATCH", one, payload={"command": "login --safely", "environment": {}}).ok()
+    # when, then
+    body = {"bodies": ["configuration"], "shared": True}
+    assert "pending" in check_problem(api.post(f"/{ended['id']}/erase", body), 409)["detail"]
+    assert "pending" in check_problem(_erased(api, job, shared=True), 409)["detail"]
+    running.complete(outcome="exited", exit_code=0).ok()
+    begun = api.claim(agent, wait_seconds=10)
+    assert begun is not None
+    assert begun.execution["command"] == f"login {LEAK}"
+    begun.complete(outcome="exited", exit_code=0).ok()
+
+
 def test_nothing_is_left_of_a_deleted_job(server: ServerProcess, api: Api) -> None:
     """All its texts go, though it never ran; made again, it has them again and keeps them."""
     leak = fresh("leak")

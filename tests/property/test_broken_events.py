@@ -13,6 +13,7 @@ from projections.queries import Filter
 from store.mapper import UnreadableEvent
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database
+from tests.support.timekeeping import Clock, time_server
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,20 @@ def _spoil(database: Database, payload: bytes, *streams: UUID, version: int = 1)
         )
         owner.execute("ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER events_are_immutable")
         owner.execute("ALTER TABLE ledger.events ENABLE ALWAYS TRIGGER events_are_kept")
+
+
+async def test_a_job_that_cannot_be_read_may_run_with_any_configuration(database: Database) -> None:
+    """So none of its executions' goes; their output does."""
+    async with time_server(database, Clock()) as table:
+        stream = await table.define("job-1", None)
+        ended = await table.desk.ended()
+    _spoil(database, b"{}", stream)
+
+    async with time_server(database, Clock()) as table:
+        desk, digest = table.desk, ended.configuration.sha256
+        with pytest.raises(UnreadableStream, match=r"job\.created"):
+            await desk.do(desk.erase(ended.id, configuration=digest))
+        assert (await desk.do(desk.erase(ended.id))).changed
 
 
 @pytest.mark.parametrize("labels", [(), ("gpu",)])

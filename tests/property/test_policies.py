@@ -1,6 +1,5 @@
 """What becomes of a due time, by each policy: every rule as given, when, then."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,19 +8,9 @@ import pytest
 from domain.errors import ExecutionExists, ExecutionNotFound
 from projections import passed_times
 from store import configurations
-from tests.support import invariants
-from tests.support.postgres import Database
-from tests.support.timekeeping import START, Clock, Timetable, time_server
+from tests.support.timekeeping import START, Timetable
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def table(database: Database) -> AsyncIterator[Timetable]:
-    """One server that schedules, at midnight; afterwards every invariant must hold."""
-    async with time_server(database, Clock()) as made:
-        yield made
-    invariants.check(database.owner)
 
 
 def at(hour: int, minute: int = 0, day: int = 30) -> datetime:

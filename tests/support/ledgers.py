@@ -13,7 +13,7 @@ from api import wire
 from api.app import create_ledger, running
 from api.ledger import Ledger
 from api.settings import Settings
-from domain import commands
+from domain import commands, ids
 from domain.commands import Command
 from domain.events import Ending, Outcome, StreamDigest
 from domain.execution import Execution
@@ -151,7 +151,12 @@ class Desk:
         return Work(command, key=key_of, render=_created, needed=needed)
 
     def erase(
-        self, execution_id: UUID, *, configuration: str | None = None, output: bool = True
+        self,
+        execution_id: UUID,
+        *,
+        configuration: str | None = None,
+        job_id: str = "job-1",
+        output: bool = True,
     ) -> Work:
         """A work that erases output and messages, and a configuration if its digest is given."""
         command = commands.Erase(
@@ -160,7 +165,7 @@ class Desk:
             reason="requested",
             output=output,
             messages=output,
-            configuration=configuration is not None,
+            configuration_of=None if configuration is None else ids.job_stream(job_id),
         )
         return Work(command, needed=configuration)
 

@@ -119,13 +119,19 @@ class Timetable:
         self._defined: set[str] = set()
 
     async def define(
-        self, job_id: str, cron: str | None, timezone: str = "UTC", **plan: Any
+        self,
+        job_id: str,
+        cron: str | None,
+        timezone: str = "UTC",
+        *,
+        command: str = "true",
+        **plan: Any,
     ) -> UUID:
         """Create a job, or change it; return its stream."""
         facts: dict[str, Any] = {"missed_policy": "run_once", "overlap_policy": "allow"}
         facts |= {"timeout_seconds": 300} | plan
         keys = self.server.ledger.keys
-        configuration, digest = configurations.seal(Job(job_id, job_id, "true", 300), keys)
+        configuration, digest = configurations.seal(Job(job_id, job_id, command, 300), keys)
         definition, wrote = definitions.seal(Definition(job_id, cron), keys)
         bodies: dict[str, Any] = {
             "definition": wrote,
@@ -139,8 +145,8 @@ class Timetable:
         else:
             bodies["job_id"] = job_id
             self._defined.add(job_id)
-        command = make(**self._stamp(stream), **bodies)
-        await self.desk.do(Work(command, configuration=configuration, definition=definition))
+        asked = make(**self._stamp(stream), **bodies)
+        await self.desk.do(Work(asked, configuration=configuration, definition=definition))
         return stream
 
     async def pause(self, job_id: str) -> None:
@@ -155,6 +161,10 @@ class Timetable:
         """Delete a job."""
         self._defined.discard(job_id)
         await self._do(job_commands.DeleteJob, job_id)
+
+    async def erase(self, job_id: str, *digests: str) -> None:
+        """Erase texts that a job had."""
+        await self._do(job_commands.EraseJob, job_id, reason="secret", bodies=digests)
 
     async def run(self, job_id: str) -> Execution:
         """Run a job by hand."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain import commands, events
+from domain import commands, events, ids
 from domain.commands import Command
 from domain.events import BodyDigest, Ending, Envelope, Event, StreamDigest
 from domain.execution import Execution, fold
@@ -138,5 +138,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "confirm cancel": commands.ConfirmCancel(**_STAMP, ending=UNSEEN),
     "retry": commands.Retry(**_STAMP, new_id=OTHER),
     "erase": commands.Erase(**_STAMP, reason="secret", output=True, messages=True),
-    "erase the configuration": commands.Erase(**_STAMP, reason="secret", configuration=True),
+    "erase the configuration": commands.Erase(
+        **_STAMP, reason="secret", configuration_of=ids.job_stream(CREATED.job_id)
+    ),
 }

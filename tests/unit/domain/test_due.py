@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain import commands, due, errors, ids
+from domain.bodies import BodyDigest
 from domain.due import Room, Time
 from domain.due_commands import Due, Missed, Settle
 from domain.due_events import TimeSkipped
@@ -151,6 +152,17 @@ def test_what_has_its_fact_gets_no_other() -> None:
     missed = Missed(UUID(int=9), NOON - HOUR, NOON - HOUR, "downtime", 1)
     command = settle(owner, missed, one_due(owner))
     assert due.settle(owner, command, Room(), lambda _: True) == ()
+
+
+def test_what_nobody_knows_any_more_is_missed() -> None:
+    """Only a time before a change of the job can run what was erased; the others run."""
+    owner = job()
+    former = replace(owner, version=0, configuration=BodyDigest(1, "ff" * 32))
+    before = Due(UUID(int=9), NOON - HOUR, former)
+    command = settle(owner, before, one_due(owner))
+    assert due.former_configurations(command) == {"ff" * 32}
+    missed = Missed(UUID(int=9), NOON - HOUR, NOON - HOUR, "downtime", 1)
+    assert due.without_erased(command, {"ff" * 32}) == settle(owner, missed, one_due(owner))
 
 
 def test_a_job_that_was_changed_is_looked_at_again() -> None:
