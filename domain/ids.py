@@ -31,13 +31,15 @@ _DIGITS: Final = bytes(
 )
 _JOBS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job")
 _JOB_STREAMS: Final = uuid5(NAMESPACE_URL, "urn:cronledger:job-stream")
+# An execution's id is told when it is created, claimed and ended, mostly within a short time.
+_spelled: Final = lru_cache(maxsize=4096)(spelled)
 _UNKNOWN: Final = SafeUUID.unknown  # to ask the class for it takes a third of a UUID's time
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - on Python 3.9 too
 
 
 def to_text(prefix: str, value: UUID) -> str:
     """Return the TypeID of `value`, such as ``exec_01k9…``."""
-    return spelled(prefix, value.int)
+    return _spelled(prefix, value.int)
 
 
 def from_text(prefix: str, text: str) -> UUID | None:

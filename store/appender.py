@@ -92,6 +92,7 @@ class Appender:
         self._conninfo = conninfo
         self._ledger_id = ledger_id
         self._projections = {b"project %d" % n: one for n, one in enumerate(projections)}
+        self._named = changes.named(projections)
         self._sender = sender
         self._lapses = lapses
         self._on_commit = on_commit
@@ -242,7 +243,7 @@ class Appender:
                 " it was rolled back or replaced; restart the server to be told what to do"
             ) from None
         written = await self._caught_up(trips, read)
-        bench = Bench(read, self._ledger_id, self._lapses, self._sender)
+        bench = Bench(read, self._ledger_id, self._lapses, self._sender, self._states.is_stored)
         verdicts: list[Verdict] = []
         for first in range(0, len(works), _PART):
             judged, write = bench.judge(works[first : first + _PART])
@@ -260,7 +261,7 @@ class Appender:
             trips.send(b"rollback")
             await trips.answers()
         self.head, self.stopped = bench.head, False
-        self._states.keep(bench.states)
+        self._states.keep(bench.states, bench.brought, has_erased=bool(bench.notice.erased))
         self.counters.batches += bool(works)
         self.counters.commands += len(works)
         self.counters.refusals += sum(isinstance(verdict, Exception) for verdict in verdicts)
@@ -289,13 +290,15 @@ class Appender:
         changed = bench.changes
         if bench.rooms.write:
             trips.send(b"schedule", bench.rooms.write.parameters())
+        is_large = len(changed) > _PART
         for name, projection in self._projections.items():
             if (parameters := projection.parameters(changed)) is not None:
                 trips.send(name, parameters, binary=True)
-                if len(changed) > _PART:
-                    # The database writes this while we gather what the next one needs.
+                if is_large:
+                    # The database writes the first, which is most of it, while we gather the rest.
                     trips.push()
-        trips.send(b"move", changes.moved(self._projections.values(), bench.head.position))
+                    is_large = False
+        trips.send(b"move", (b"%d" % bench.head.position, self._named))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)

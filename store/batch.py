@@ -7,7 +7,7 @@ command, never the batch.
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 from uuid import UUID
 
@@ -67,7 +67,9 @@ class Bench:
         ledger_id: UUID,
         lapses: Lapses,
         sender: str,
+        is_stored: Callable[[str], bool],
     ) -> None:
+        self._is_stored = is_stored
         self._now = read.now
         self._ledger_id = ledger_id
         self._lapses = lapses
@@ -83,6 +85,7 @@ class Bench:
         self._states_before: dict[UUID, State | None] = {}
         self._gone = {one.digest for one in read.configurations if not one.is_stored}
         self._awaited = {one.digest for one in read.configurations if one.is_awaited}
+        self.brought: set[str] = set()
         self._begin_part()
         self.head = self._before
         self.notice = Notice(sender=sender, position=self.head.position)
@@ -309,7 +312,9 @@ class Bench:
 
     def _bring(self, configuration: Configuration) -> None:
         digest = configuration.digest
-        self._configurations[digest] = configuration
+        if digest in self._gone or not self._is_stored(digest):
+            self._configurations[digest] = configuration
+            self.brought.add(digest)
         self._gone.discard(digest)
         # Erased and brought back in one statement's time: it stays where it is.
         self._write.erasure.configurations.discard(digest)
@@ -317,6 +322,7 @@ class Bench:
     def _erase(self, envelope: Envelope, event: events.BodiesErased | JobBodiesErased) -> None:
         self._write.erasure.add(envelope, event)
         self._gone.update(texts := erased_texts(event))
+        self.brought.difference_update(texts)
         self.notice.erased += texts
 
     def _unqueue(self, execution_id: UUID) -> None:

@@ -147,8 +147,12 @@ def behind(
 
 def moved(projections: Iterable[Projection], head: int) -> tuple[bytes, ...]:
     """Return the parameters of `MOVE`: these read models have come to the head."""
-    named = (f"{one.name} {one.version}" for one in projections)
-    return str(head).encode(), text_array(named)
+    return b"%d" % head, named(projections)
+
+
+def named(projections: Iterable[Projection]) -> bytes:
+    """Return read models as `MOVE` names them."""
+    return text_array(f"{one.name} {one.version}" for one in projections)
 
 
 async def catch_up(

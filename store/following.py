@@ -14,7 +14,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
-BATCH: Final = 500
+# Each piece costs both sides some ten statements, however little of it anybody wants to know.
+BATCH: Final = 5000
 
 # Nobody waits for that transaction to be durable. If a crash takes it away, position and notes go
 # together, and the log is read again: followers look once a second, whether there is news or not

@@ -1,7 +1,7 @@
 """The events of executions and jobs, read back as the domain knows them."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -18,6 +18,8 @@ SELECT stream_id, version, type, schema_version, occurred_at, actor, command_id,
 FROM ledger.events WHERE stream_id = %s ORDER BY version"""
 
 _LOAD_SEVERAL = _LOAD.replace("= %s ORDER BY", "= ANY(%s::uuid[]) ORDER BY stream_id,")
+# So many are folded without a pause, in which the event loop does nothing else.
+_AT_ONCE: Final = 200
 
 
 async def load(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Envelope]:
@@ -30,16 +32,15 @@ async def load(pool: AsyncConnectionPool[Any], execution_id: UUID) -> list[Envel
 async def states(connection: AsyncConnection[Any], streams: Iterable[UUID]) -> dict[UUID, State]:
     """Return the states of several streams; those that cannot be read are left out."""
     asked = list(streams)
-    if not asked:
-        return {}
-    rows = await (await connection.execute(_LOAD_SEVERAL, [asked])).fetchall()
     found: dict[UUID, State | None] = {}
     unreadable: set[UUID] = set()
-    for row in rows:
-        try:
-            found[row[0]] = evolve(found.get(row[0]), _envelope(*row))
-        except UnreadableEvent:
-            unreadable.add(row[0])
+    for first in range(0, len(asked), _AT_ONCE):
+        some = asked[first : first + _AT_ONCE]
+        for row in await (await connection.execute(_LOAD_SEVERAL, [some])).fetchall():
+            try:
+                found[row[0]] = evolve(found.get(row[0]), _envelope(*row))
+            except UnreadableEvent:
+                unreadable.add(row[0])
     return {
         stream: state
         for stream, state in found.items()

@@ -1,5 +1,8 @@
 """Streams as the writer knows them: folded from what it reads, remembered for the next batch.
 
+And which configurations are stored, so that a job that runs again and again does not write its own
+each time.
+
 What is remembered is good as of one position: under the append lock the writer first hears what
 others have recorded since, and only then believes it.
 """
@@ -11,12 +14,18 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.events import Happened
+from domain.events import BodiesErased, Happened
+from domain.job_events import JobBodiesErased
 from domain.streams import State, evolve
 from store import mapper
 
 STATES_MAX: Final = 10_000
+STORED_MAX: Final = 10_000
 PASSED_OVER_MAX: Final = 1000
+# What does not take a configuration away; of a newer version's events nobody here can tell.
+_TAKES_NONE: Final = frozenset(mapper.SCHEMA_VERSIONS) - {
+    str(event.__struct_config__.tag) for event in (BodiesErased, JobBodiesErased)
+}
 
 
 class KnownEvent(Struct, frozen=True, gc=False):
@@ -32,11 +41,15 @@ class KnownEvent(Struct, frozen=True, gc=False):
 
 
 class States:
-    """The executions and jobs that changed last, good as of the last head that the writer saw."""
+    """The executions and jobs that changed last, and the configurations that came last.
+
+    All of it is good as of the last head that the writer saw.
+    """
 
     def __init__(self, states_max: int = STATES_MAX) -> None:
         self._states: dict[UUID, State] = {}
         self._states_max = states_max
+        self._stored: dict[str, None] = {}
         # Pending executions that cannot be read: so many more candidates are read for a claim.
         self.passed_over: set[UUID] = set()
 
@@ -44,9 +57,14 @@ class States:
         """Return the state of a stream, None if it is not known."""
         return self._states.get(stream_id)
 
+    def is_stored(self, digest: str) -> bool:
+        """Tell whether a configuration is known to be stored."""
+        return digest in self._stored
+
     def forget(self) -> None:
         """Know nothing any more: the log may not be what it was."""
         self._states.clear()
+        self._stored.clear()
         self.passed_over.clear()
 
     def pass_over(self, unreadable: Iterable[UUID]) -> bool:
@@ -59,6 +77,8 @@ class States:
     def follow(self, news: Iterable[KnownEvent]) -> None:
         """Take in what others have recorded since, in order of position."""
         for row in news:
+            if row.type not in _TAKES_NONE:
+                self._stored.clear()
             if row.stream_id not in self._states:
                 continue
             state = state_after(self._states[row.stream_id], row)
@@ -68,13 +88,21 @@ class States:
             else:
                 self._states[row.stream_id] = state
 
-    def keep(self, states: Iterable[State]) -> None:
-        """Know these too; what changed least lately is forgotten for them."""
+    def keep(self, states: Iterable[State], stored: Iterable[str], *, has_erased: bool) -> None:
+        """Know these too, and these configurations; what came least lately is forgotten for them.
+
+        `has_erased` says that configurations went with the same commit.
+        """
         for state in states:
             self._states.pop(state.id, None)  # what changed last stands last
             self._states[state.id] = state
         while len(self._states) > self._states_max:
             del self._states[next(iter(self._states))]
+        if has_erased:
+            self._stored.clear()
+        self._stored |= dict.fromkeys(stored)
+        while len(self._stored) > STORED_MAX:
+            del self._stored[next(iter(self._stored))]
 
 
 def known_histories(

@@ -12,7 +12,7 @@ from store import mapper
 from store.batch import Bench
 from store.mapper import UnreadableEvent
 from store.reading import BatchRead
-from store.states import KnownEvent, known_histories
+from store.states import KnownEvent, States, known_histories
 from store.work import Lapses, Work
 from tests.unit.domain.histories import COMMANDS, ONE
 
@@ -76,7 +76,7 @@ def test_an_unreadable_event_blocks_its_stream(asked: str) -> None:
         head=None,
         events=[_known(1, "execution.paused", b"{}")],
     )
-    bench = Bench(read, UUID(int=1), Lapses(), "me")
+    bench = Bench(read, UUID(int=1), Lapses(), "me", States().is_stored)
 
     (verdict,), write = bench.judge([Work(COMMANDS[asked])])
 
