@@ -176,7 +176,8 @@ class Pagination(Struct):
 
     `total` counts what matches on all pages. It is exact, unless `from`, `to` or `as_of` is given
     and more than 1,000 match: then it is 1,000, and `total_is_exact` is false. That is false too if
-    with `as_of` there are executions beyond the 10,000 looked at: then at least `total` match.
+    with `as_of` there may be executions beyond the 10,000 looked at, or beyond 100,000 passed over
+    that were recorded later: then at least `total` match.
     """
 
     limit: int

@@ -2,9 +2,15 @@
 
 Which executions there are, and what never changes of them (job, trigger, time of creation), is
 looked up in the read model; all else is folded from the events up to the position. A page looks at
-10,000 executions of then at most, however few of them match; the next one goes on from there. The
-total is counted in the same way from the newest on, whatever the cursor: no position of the past
-can have two.
+10,000 executions of then at most, however few of them match, and ends once it has passed over
+100,000 that were recorded later under ids of then; the next one goes on from there. The total is
+counted in the same way from the newest on, whatever the cursor, so that all pages have the same.
+
+Passing over has a limit of its own: it costs a look-up, a twentieth of what it costs to fold a
+history, and executions created right after the position, or reported late, should not take places
+of those that were there. As long as fewer than that were recorded later, no page and no total
+changes with them; beyond it pages may end sooner, and a total that was exact may become a smaller
+one that is not. All pages together hold the same for good.
 """
 
 import asyncio
@@ -16,7 +22,7 @@ from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -25,18 +31,33 @@ from domain.errors import UnreadableHistory
 from domain.execution import Execution
 from projections import executions, queries, sql
 from projections.executions import Row
+from projections.list_plans import plan
 from projections.lists import COUNT_MAX
 from projections.queries import Filter, Page, Texts, View
 from store.output import StoredStream
 from store.states import KnownEvent, known_histories
 
 LOOKED_AT_MAX: Final = 10_000
+PASSED_OVER_MAX: Final = 100_000
 # An id is made by a server or a client, a position is recorded by the database: so far apart their
 # clocks may be, without an execution being missed shortly after it was created.
 CLOCKS_APART_MAX: Final = timedelta(minutes=5)
 _AT_ONCE: Final = 500
+# A statement looks up no more than that, of which none may have been there: with a cold disk these
+# still take far less than a statement may.
+_LOOK_UPS_AT_ONCE: Final = 10_000
 # Fewer at once save nothing: were many unreadable, each of them would cost a statement.
 _FEW: Final = 50
+# As lists are planned: the cost must not depend on what is known of the table. See decision 0010.
+PLANNING: Final = (
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
+    " SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+    " SET LOCAL enable_hashagg = off; SET LOCAL enable_material = off;"
+    " SET LOCAL enable_memoize = off; SET LOCAL enable_sort = off;"
+    " SET LOCAL enable_incremental_sort = off; SET LOCAL jit = off;"
+    " SET LOCAL max_parallel_workers_per_gather = 0"
+)
+_ONE: Final = "SELECT id FROM read.executions_1 WHERE id = $3::uuid"
 _TODAY: Final = queries.listing("SELECT *, xmin FROM read.executions_1 WHERE id = ANY(%(ids)s)")
 
 
@@ -91,10 +112,10 @@ async def one(pool: AsyncConnectionPool[Any], execution_id: UUID, position: int)
 
     Raises `UnreadableHistory` if its events up to then cannot be read.
     """
-    asked = {"one": execution_id, "limit": 1, "position": position}
+    asked = Candidates(_ONE, (str(execution_id),))
     async with pool.connection() as connection:
-        streams = await _histories(connection, "AND id = %(one)s", asked)
-        states, unreadable = _folded(streams)
+        read = await _histories(connection, asked, position, enough=1, look_ups=1)
+        states, unreadable = _folded(read.streams)
         if execution_id in unreadable:
             raise UnreadableHistory(reason=unreadable[execution_id])
         found = await _with_texts(connection, list(states.values()))
@@ -109,7 +130,8 @@ async def page(
     The total is that of all pages: up to `COUNT_MAX` are counted, among the newest that a page may
     look at. If there may be more of them, it is not exact.
     """
-    async with pool.connection() as connection:
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute(PLANNING)
         counted = await _found(connection, replace(chosen, before=None), then, COUNT_MAX)
         found = counted
         if chosen.before is not None:
@@ -137,45 +159,55 @@ async def _found(
     connection: AsyncConnection[Any], chosen: Filter, then: Moment, enough: int
 ) -> _Found:
     """Return what matched then, newest first, until it is more than `enough` or all."""
-    # What changes with time is looked at in the state of then.
-    lasting = replace(chosen, status=(), before=None)
     matching: list[Row] = []
     unreadable: list[UUID] = []
-    seen, last, is_all = 0, chosen.before or _highest(then), then.position == 0
-    while not is_all and len(matching) <= enough and seen < LOOKED_AT_MAX:
-        conditions, asked = _conditions(replace(lasting, before=last))
+    seen, passed_over, width = 0, 0, _AT_ONCE
+    last, is_all = chosen.before or _highest(then), then.position == 0
+    while not is_all and len(matching) <= enough:
+        if seen >= LOOKED_AT_MAX or passed_over >= PASSED_OVER_MAX:
+            break
         # Without a status all that are looked at match, but for those that cannot be read.
         needed = LOOKED_AT_MAX if chosen.status else max(_FEW, enough + 1 - len(matching))
         at_once = min(_AT_ONCE, needed, LOOKED_AT_MAX - seen)
-        asked |= {"limit": at_once, "position": then.position}
-        streams = await _histories(connection, conditions, asked)
+        candidates = candidates_of(chosen, last)
+        width = min(width, candidates.look_ups)
+        look_ups = min(width, PASSED_OVER_MAX - passed_over + at_once)
+        read = await _histories(
+            connection, candidates, then.position, enough=at_once, look_ups=look_ups
+        )
         # Hundreds of histories take long enough to hold up other requests.
-        states, broken = await asyncio.to_thread(_folded, streams)
+        states, broken = await asyncio.to_thread(_folded, read.streams)
         unreadable += broken
         matching += [r for r in states.values() if not chosen.status or r.status in chosen.status]
-        is_all = len(streams) < at_once
-        seen, last = seen + len(streams), streams[-1][0] if streams else last
+        is_all = len(read.streams) < at_once and read.look_ups < look_ups
+        seen += len(read.streams)
+        passed_over += read.look_ups - len(read.streams)
+        # Where many were recorded later, few statements pass over them.
+        width *= 2 if len(read.streams) < at_once else 1
+        last = read.last or last
     return _Found(matching, unreadable, last, is_all)
 
 
-def _conditions(chosen: Filter) -> tuple[str, dict[str, Any]]:
-    """Return what else must hold, of fixed fragments, for what never changes of executions."""
-    clauses: list[str] = []
-    asked: dict[str, Any] = {}
-    for column in ("job_id", "triggered_by"):
-        if values := getattr(chosen, column):
-            clauses.append(f"AND {column} = ANY(%({column})s)")
-            asked[column] = list(values)
-    bounds = {
-        "AND id >= %(lowest)s": chosen.created_from and ids.lowest_at(chosen.created_from),
-        "AND id < %(beyond)s": chosen.created_to and ids.lowest_at(chosen.created_to),
-        "AND id < %(before)s": chosen.before,
-    }
-    for clause, value in bounds.items():
-        if value is not None:
-            clauses.append(clause)
-            asked[clause.split("(")[1].split(")")[0]] = value
-    return " ".join(clauses), asked
+class Candidates(Struct, frozen=True):
+    """Which executions are looked at, by a statement and its parameters from the third on.
+
+    `look_ups` are how many of them a statement may look at.
+    """
+
+    matching: str
+    values: tuple[str, ...]
+    look_ups: int = 1
+
+
+def candidates_of(chosen: Filter, before: UUID | None) -> Candidates:
+    """Return those that match by what never changes of them; the status is looked at later."""
+    planned = plan(replace(chosen, status=(), before=before))
+    return Candidates(
+        sql.named(f"match_{planned.shape}").format(direction="DESC"),
+        tuple(value.decode() for value in planned.listed),
+        # Of each stretch as many ids are read as are looked at in all.
+        max(_AT_ONCE, _LOOK_UPS_AT_ONCE // planned.stretches),
+    )
 
 
 def _highest(then: Moment) -> UUID | None:
@@ -186,15 +218,50 @@ def _highest(then: Moment) -> UUID | None:
 _Stream: TypeAlias = tuple[UUID, list[tuple[Any, ...]]]
 
 
+def statement_of(candidates: Candidates) -> str:
+    """Return the statement that looks up which of them were there.
+
+    Its parameters are how many are looked at, 0, the candidates' values, the position, and enough.
+    """
+    after = 2 + len(candidates.values)
+    return sql.named("histories_until").format(
+        matching=candidates.matching, position=f"${after + 1}", enough=f"${after + 2}"
+    )
+
+
+class _Read(Struct, frozen=True):
+    """What was there, newest first, each with its events up to a position.
+
+    `look_ups` were needed to find it, down to `last`, which need not have been there.
+    """
+
+    streams: list[_Stream]
+    last: UUID | None
+    look_ups: int
+
+
 async def _histories(
-    connection: AsyncConnection[Any], conditions: str, asked: dict[str, Any]
-) -> list[_Stream]:
-    """Return the executions that match, newest first, each with its events up to the position."""
-    statement = sql.named("histories_until").replace("{conditions}", conditions)
-    async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(statement.encode(), asked, prepare=False)
+    connection: AsyncConnection[Any],
+    candidates: Candidates,
+    position: int,
+    *,
+    enough: int,
+    look_ups: int,
+) -> _Read:
+    """Return the candidates that were there: until there are `enough`, by `look_ups` at most."""
+    parameters = [look_ups, 0, *candidates.values, position, enough]
+    statement = statement_of(candidates).encode()
+    async with AsyncRawCursor(connection) as cursor:
+        await cursor.execute(statement, parameters, prepare=False, binary=True)
         rows = await cursor.fetchall()
-    return [(stream, list(events)) for stream, events in groupby(rows, itemgetter(0))]
+    if not rows:
+        return _Read([], None, 0)
+    last, looked_at, first, *_ = rows[0]
+    streams: list[_Stream] = []
+    if first is not None:
+        events = (row[2:] for row in rows)
+        streams = [(stream, list(of_it)) for stream, of_it in groupby(events, itemgetter(0))]
+    return _Read(streams, last, looked_at)
 
 
 def _folded(streams: list[_Stream]) -> tuple[dict[UUID, Row], dict[UUID, str]]:

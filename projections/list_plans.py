@@ -25,7 +25,8 @@ class Plan(Struct, frozen=True):
     """How a filter is answered: by which statements, and with which parameters after the first two.
 
     `counted` are those of the count, which a cursor does not narrow. `ranged` filters have no
-    counters. `merged` has a value of each column for each stretch, None if there are too many.
+    counters. `merged` has a value of each column for each of the `stretches`, None if these are too
+    many.
     `hours` are a job and statuses, of which what ended is counted by the hour, None if the filter
     chooses several jobs or times. What is chosen and in no hour, since it has not ended, is
     `uncounted`; what is in hours by other triggers is `others`.
@@ -39,6 +40,7 @@ class Plan(Struct, frozen=True):
     uncounted: Filter | None
     others: Filter | None
     ranged: bool
+    stretches: int
     merged: Parameters | None
     hours: Parameters | None
 
@@ -79,6 +81,7 @@ def plan(chosen: Filter) -> Plan:
         uncounted=Filter(jobs, unfinished, triggers) if unfinished else None,
         others=Filter(jobs, ended, beside) if ended and beside else None,
         ranged=ranged,
+        stretches=len(stretches),
         merged=merged,
         hours=hours,
     )

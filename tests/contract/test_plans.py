@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 from msgspec import json
 
-from projections import lists
+from projections import as_of, lists
 from projections.list_plans import MERGED_MAX, Plan, plan
 from projections.queries import Filter
 from store.roundtrip import RoundTrips
@@ -81,6 +82,7 @@ class Session:
     """A connection of the server that lists, on a loop of its own."""
 
     def __init__(self, database: Database) -> None:
+        self._conninfo = database.conninfo
         self._runner = asyncio.Runner()
         self._trips: RoundTrips = self._runner.run(lists.connect(database.conninfo))
         self._numbers = itertools.count()
@@ -99,6 +101,23 @@ class Session:
             return below + (round(node["Actual Rows"] * node["Actual Loops"]) if own else 0)
 
         return of(self._explained(name, parameters))
+
+    def entries_of_past(self, chosen: Filter, look_ups: int) -> int:
+        """The executions that a list of the past reads for these look-ups, if none was there."""
+
+        def of(node: Any) -> int:
+            rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            own = rows * node["Actual Loops"] if node.get("Relation Name") == "executions_1" else 0
+            return round(own) + sum(of(one) for one in node.get("Plans", ()))
+
+        candidates = as_of.candidates_of(chosen, None)
+        statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {as_of.statement_of(candidates)}"
+        with psycopg.connect(self._conninfo) as connection:
+            connection.execute(as_of.PLANNING)
+            cursor = psycopg.RawCursor(connection)
+            cursor.execute(statement.encode(), [look_ups, 0, *candidates.values, 1, LIMIT])
+            ((answer,),) = cursor.fetchall()
+        return of(answer[0]["Plan"])
 
     def _explained(self, name: str, parameters: tuple[bytes, ...]) -> Any:
         said = ", ".join("'" + one.decode().replace("'", "''") + "'" for one in parameters)
@@ -210,6 +229,23 @@ def test_every_combination_of_filters_touches_few_pages(
                     read = entries_before(session, planned, order=order)
                     if read > DEEP + LIMIT + MERGED_MAX:
                         costly.append((state, f"{order}, merged", read, chosen))
+    assert costly == []
+
+
+def test_a_list_of_the_past_reads_no_more_than_it_looks_up(
+    states: dict[str, Callable[[], Session]],
+) -> None:
+    """Whatever is known of the data, executions recorded later are read as far as they may be."""
+    look_ups = 4 * LIMIT
+    costly = []
+    for state, enter in states.items():
+        session = enter()
+        for chosen in FILTERS:
+            if chosen.status:
+                continue  # it is no condition of these statements
+            read = session.entries_of_past(chosen, look_ups)
+            if read > look_ups * plan(chosen).stretches:
+                costly.append((state, read, chosen))
     assert costly == []
 
 

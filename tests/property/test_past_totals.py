@@ -1,7 +1,9 @@
 """The total of a past list is one number: on every page, and whatever is recorded later."""
 
 import asyncio
+import itertools
 from typing import Final
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -51,6 +53,10 @@ async def _walked(ledger: Ledger, chosen: Filter, then: Moment) -> list[PastPage
 
 def _totals(pages: list[PastPage]) -> set[tuple[int, bool]]:
     return {(one.page.total, one.page.total_is_exact) for one in pages}
+
+
+def _ids(pages: list[PastPage]) -> list[UUID]:
+    return [view.row.id for one in pages for view in one.page.rows]
 
 
 def _shown(pages: list[PastPage]) -> int:
@@ -127,3 +133,70 @@ async def test_what_was_recorded_later_takes_no_place_on_a_page(ledger: Ledger, 
     found = await as_of.page(ledger.pool, Filter(), then, limit=100)
     assert (len(found.page.rows), found.page.has_more) == (9, False)
     assert (found.page.total, found.page.total_is_exact) == (9, True)
+
+
+@pytest.fixture
+def passes_over_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page passes over ten executions that were recorded later, and those of one statement."""
+    monkeypatch.setattr(as_of, "PASSED_OVER_MAX", 10)
+    monkeypatch.setattr(as_of, "_AT_ONCE", 5)
+
+
+async def _reported_late(desk: Desk, late: list[UUID]) -> None:
+    """Executions of both jobs, recorded now under ids of before."""
+    for number, one in enumerate(late):
+        await desk.do(desk.create(one, job_id="ab"[number % 2]))
+
+
+@pytest.mark.usefixtures("passes_over_ten")
+async def test_a_page_ends_once_it_has_passed_over_enough(ledger: Ledger, desk: Desk) -> None:
+    """A backfill among the executions of then ends pages early; nothing is skipped or repeated."""
+    # given
+    await _lives(desk, 24)
+    late = [ledger.new_id() for _ in range(60)]
+    await _lives(desk, 24)
+    then = await _then(ledger)
+    before = {chosen: await _walked(ledger, chosen, then) for chosen in FILTERS}
+    # when
+    await _reported_late(desk, late)
+    # then
+    for chosen in FILTERS:
+        pages = await _walked(ledger, chosen, then)
+        assert _ids(pages) == _ids(before[chosen])
+        ((total, is_exact),) = _totals(pages)
+        assert (0 < total < _shown(pages), is_exact) == (True, False)
+        assert [one.page.rows for one in pages].count([]) > 0
+        assert pages == await _walked(ledger, chosen, then)
+
+
+@pytest.mark.usefixtures("passes_over_ten")
+async def test_a_page_costs_the_same_however_many_were_recorded_later(
+    ledger: Ledger, desk: Desk
+) -> None:
+    """From one cursor to the next lie no more executions than a page may look at."""
+    await _lives(desk, 12)
+    late = [ledger.new_id() for _ in range(100)]
+    then = await _then(ledger)
+    await _reported_late(desk, late)
+    pages = await _walked(ledger, Filter(), then)
+    cursors = [one.last for one in pages if one.page.has_more and one.last is not None]
+    assert len(cursors) > len(late) // (10 + 5 + LIMIT)
+    for higher, lower in itertools.pairwise(cursors):
+        assert sum(lower <= one < higher for one in late) <= 10 + 5
+    assert (_totals(pages), _shown(pages)) == ({(0, False)}, 12)
+
+
+async def test_what_was_recorded_later_changes_nothing_up_to_the_bound(
+    ledger: Ledger, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages and totals stay as they were until more were recorded later than are passed over."""
+    monkeypatch.setattr(as_of, "PASSED_OVER_MAX", 41)
+    monkeypatch.setattr(as_of, "_AT_ONCE", 5)
+    monkeypatch.setattr(as_of, "_LOOK_UPS_AT_ONCE", 8)
+    await _lives(desk, 12)
+    late = [ledger.new_id() for _ in range(40)]
+    await _lives(desk, 12)
+    then = await _then(ledger)
+    before = [await _walked(ledger, chosen, then) for chosen in FILTERS]
+    await _reported_late(desk, late)
+    assert [await _walked(ledger, chosen, then) for chosen in FILTERS] == before
