@@ -15,6 +15,9 @@ SCHEMA: Final = "shadow"
 READ: Final = "read"
 _EXISTS: Final = "SELECT to_regclass(%s) IS NOT NULL"
 _OPTIONS: Final = "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = %s::regclass"
+_COLUMN_OPTIONS: Final = """
+SELECT attname, array_to_string(attoptions, ', ') FROM pg_attribute
+WHERE attrelid = %s::regclass AND attoptions IS NOT NULL AND NOT attisdropped"""
 _RIGHTS: Final = """
 SELECT a.privilege_type, r.rolname FROM pg_class c
 CROSS JOIN LATERAL aclexplode(c.relacl) AS a
@@ -71,6 +74,12 @@ def make(connection: Connection[Any], table: str) -> None:
         )
         if options := _options(connection, table):
             connection.execute(SQL("ALTER TABLE {} SET ({})").format(twin, options))
+        for column, told in connection.execute(_COLUMN_OPTIONS, [there]).fetchall():
+            connection.execute(
+                SQL("ALTER TABLE {} ALTER COLUMN {} SET ({})").format(
+                    twin, Identifier(column), _as_is(told)
+                )
+            )
         # A vacuum of it would take time from those who fill it, and keep `swap` waiting.
         connection.execute(SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(twin))
         for right, role in connection.execute(_RIGHTS, [there]).fetchall():

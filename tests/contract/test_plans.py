@@ -92,24 +92,12 @@ class Session:
         top = self._explained(name, parameters)
         return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])
 
-    def entries(self, name: str, parameters: tuple[bytes, ...]) -> int:
-        """The entries of indexes that a statement reads with these parameters, without rows."""
+    def read(self, name: str, parameters: tuple[bytes, ...]) -> int:
+        """The executions that a statement reads with these parameters, whether it takes them."""
+        return _read(self._explained(name, parameters))
 
-        def of(node: Any) -> int:
-            own = node["Node Type"] == "Index Only Scan"
-            below = sum(of(one) for one in node.get("Plans", ()))
-            return below + (round(node["Actual Rows"] * node["Actual Loops"]) if own else 0)
-
-        return of(self._explained(name, parameters))
-
-    def entries_of_past(self, chosen: Filter, look_ups: int) -> int:
+    def read_of_past(self, chosen: Filter, look_ups: int) -> int:
         """The executions that a list of the past reads for these look-ups, if none was there."""
-
-        def of(node: Any) -> int:
-            rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-            own = rows * node["Actual Loops"] if node.get("Relation Name") == "executions_1" else 0
-            return round(own) + sum(of(one) for one in node.get("Plans", ()))
-
         candidates = as_of.candidates_of(chosen, None)
         statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {as_of.statement_of(candidates)}"
         with psycopg.connect(self._conninfo) as connection:
@@ -117,7 +105,7 @@ class Session:
             cursor = psycopg.RawCursor(connection)
             cursor.execute(statement.encode(), [look_ups, 0, *candidates.values, 1, LIMIT])
             ((answer,),) = cursor.fetchall()
-        return of(answer[0]["Plan"])
+        return _read(answer[0]["Plan"])
 
     def _explained(self, name: str, parameters: tuple[bytes, ...]) -> Any:
         said = ", ".join("'" + one.decode().replace("'", "''") + "'" for one in parameters)
@@ -138,16 +126,22 @@ class Session:
         self._runner.close()
 
 
+def _read(node: Any) -> int:
+    rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+    own = rows * node["Actual Loops"] if node.get("Relation Name") == "executions_1" else 0
+    return round(own) + sum(_read(one) for one in node.get("Plans", ()))
+
+
 def page_of(session: Session, planned: Plan, *, order: str = "newest", skip: int = 0) -> int:
     """The pages that one page of the list touches."""
     parameters = (b"%d" % (LIMIT + 1), b"%d" % skip, *planned.listed)
     return session.pages(f"{order} of {planned.shape}", parameters)
 
 
-def entries_before(session: Session, planned: Plan, *, order: str) -> int:
-    """The entries that a deep page of the list reads."""
+def read_before(session: Session, planned: Plan, *, order: str) -> int:
+    """The executions that a deep page of the list reads, those of the page apart."""
     parameters = (b"%d" % LIMIT, b"%d" % DEEP, *planned.listed[:2], *(planned.merged or ()))
-    return session.entries(f"{order} of {planned.shape}, deep", parameters)
+    return -LIMIT + session.read(f"{order} of {planned.shape}, deep", parameters)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +170,7 @@ def states(postgres: Postgres) -> Iterator[dict[str, Callable[[], Session]]]:
             for chosen in FILTERS:
                 page_of(early, planned := plan(chosen))
                 if planned.merged is not None:
-                    entries_before(early, planned, order="newest")
+                    read_before(early, planned, order="newest")
             seed(1, ROWS // 4, even=True)
             seed(ROWS // 4 + 1, ROWS, even=False)
             return early
@@ -226,7 +220,7 @@ def test_every_combination_of_filters_touches_few_pages(
                 if touched > PAGES_MAX:
                     costly.append((state, order, touched, chosen))
                 if planned.merged is not None and order != "versions":
-                    read = entries_before(session, planned, order=order)
+                    read = read_before(session, planned, order=order)
                     if read > DEEP + LIMIT + MERGED_MAX:
                         costly.append((state, f"{order}, merged", read, chosen))
     assert costly == []
@@ -243,7 +237,7 @@ def test_a_list_of_the_past_reads_no_more_than_it_looks_up(
         for chosen in FILTERS:
             if chosen.status:
                 continue  # it is no condition of these statements
-            read = session.entries_of_past(chosen, look_ups)
+            read = session.read_of_past(chosen, look_ups)
             if read > look_ups * plan(chosen).stretches:
                 costly.append((state, read, chosen))
     assert costly == []

@@ -127,6 +127,7 @@ def _described(owner: Connection[Any]) -> list[Any]:
     name = "read.executions_1"
     statements = (
         shadow._OPTIONS,
+        shadow._COLUMN_OPTIONS,
         shadow._TYPES,
         shadow._KEY,
         shadow._INDEXES,
