@@ -29,7 +29,7 @@ from psycopg_pool import AsyncConnectionPool
 from domain import ids
 from domain.errors import UnreadableHistory
 from domain.execution import Execution
-from projections import executions, queries, sql
+from projections import executions, lists, queries, sql
 from projections.executions import Row
 from projections.list_plans import plan
 from projections.lists import COUNT_MAX
@@ -169,7 +169,7 @@ async def _found(
         # Without a status all that are looked at match, but for those that cannot be read.
         needed = LOOKED_AT_MAX if chosen.status else max(_FEW, enough + 1 - len(matching))
         at_once = min(_AT_ONCE, needed, LOOKED_AT_MAX - seen)
-        candidates = candidates_of(chosen, last)
+        candidates = candidates_of(chosen, last, connection.info.server_version)
         width = min(width, candidates.look_ups)
         look_ups = min(width, PASSED_OVER_MAX - passed_over + at_once)
         read = await _histories(
@@ -199,11 +199,11 @@ class Candidates(Struct, frozen=True):
     look_ups: int = 1
 
 
-def candidates_of(chosen: Filter, before: UUID | None) -> Candidates:
+def candidates_of(chosen: Filter, before: UUID | None, server_version: int) -> Candidates:
     """Return those that match by what never changes of them; the status is looked at later."""
     planned = plan(replace(chosen, status=(), before=before))
     return Candidates(
-        sql.named(f"match_{planned.shape}").format(direction="DESC"),
+        lists.matching(planned.shape, "DESC", server_version),
         tuple(value.decode() for value in planned.listed),
         # Of each stretch as many ids are read as are looked at in all.
         max(_AT_ONCE, _LOOK_UPS_AT_ONCE // planned.stretches),

@@ -7,6 +7,7 @@ its values, read from the end, and the connections plan once and for good. See d
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -31,6 +32,13 @@ UNFINISHED_MAX: Final = 2000
 # and stretches merged.
 DEEP: Final = 1000
 _ORDERS: Final = (("newest", "DESC"), ("oldest", "ASC"))
+# The columns of an index before the id, and by which name match_*.sql knows the values to find.
+_STRETCHES: Final = {
+    "jobs": (("job_id", "asked"),),
+    "statuses": (("status", "asked"), ("triggered_by", "also")),
+    "jobs_and_statuses": (("job_id", "asked"), ("status", "that"), ("triggered_by", "also")),
+}
+_FIRST_TO_END_AT_ROWS: Final = 180000
 _LANES: Final = 4
 _WAIT_SECONDS: Final = 5.0
 # Beside what all round trips do without: each of these needs a guess of how many rows there are.
@@ -43,7 +51,9 @@ _PLANNING: Final = (
 _T = TypeVar("_T")
 
 
-def _statements() -> dict[bytes, str]:
+@functools.cache
+def statements(server_version: int) -> dict[bytes, str]:
+    """Return the statements by name as PostgreSQL of this version (as 180004) is to be asked."""
     made = {
         b"totals": sql.named("read_totals"),
         b"several": queries.listing(sql.named("choose_several")),
@@ -52,7 +62,7 @@ def _statements() -> dict[bytes, str]:
     }
     for shape in ("all", "jobs", "statuses", "jobs_and_statuses"):
         for name, direction in _ORDERS:
-            found = sql.named(f"match_{shape}").format(direction=direction)
+            found = matching(shape, direction, server_version)
             page = _page_of(found, direction)
             deep = page if shape == "all" else _page_of(_merged(shape, direction), direction)
             if shape == "all":
@@ -65,6 +75,27 @@ def _statements() -> dict[bytes, str]:
     for name, direction in _ORDERS:
         made[f"{name} hours".encode()] = _hours(direction)
     return made
+
+
+def matching(shape: str, direction: str, server_version: int) -> str:
+    """Return what finds the ids for a filter of this shape, from one end on."""
+    if shape == "all":
+        return sql.named("match_all").format(direction=direction)
+    pairs = _STRETCHES[shape]
+    columns = [*(f"e.{column}" for column, _ in pairs), "e.id"]
+    values = ", ".join(f"{place}.{column}" for column, place in pairs)
+    begin, end = f">= ({values}, $3::uuid)", f"< ({values}, $4::uuid)"
+    near, far, beside = (begin, end, "<=") if direction == "ASC" else (end, begin, ">=")
+    name = "stretch" if server_version >= _FIRST_TO_END_AT_ROWS else "stretch_before_18"
+    stretch = sql.named(name).format(
+        columns=", ".join(columns),
+        values=values,
+        order=", ".join(f"{column} {direction}" for column in columns),
+        near=near,
+        far=far,
+        first=f"{columns[0]} {beside} {values.partition(',')[0]}",
+    )
+    return sql.named(f"match_{shape}").format(stretch=stretch)
 
 
 def _page_of(matching: str, direction: str) -> str:
@@ -91,9 +122,6 @@ def _hours(direction: str) -> str:
         direction=direction,
     )
     return sql.named("skip_hours").format(days=days, hours=hours)
-
-
-STATEMENTS: Final = _statements()
 
 
 class Lists:
@@ -168,7 +196,7 @@ class Lists:
 async def connect(conninfo: str) -> RoundTrips:
     """Return a connection that knows the statements, and plans them as lists need it."""
     try:
-        return await RoundTrips.connect(conninfo, STATEMENTS, planning=_PLANNING)
+        return await RoundTrips.connect(conninfo, statements, planning=_PLANNING)
     except (OSError, TimeoutError) as error:
         raise psycopg.OperationalError(str(error)) from error
 

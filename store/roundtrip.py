@@ -67,12 +67,14 @@ class RoundTrips:
     async def connect(
         cls,
         conninfo: str,
-        statements: dict[bytes, str],
+        statements: dict[bytes, str] | Callable[[int], dict[bytes, str]],
         *,
         planning: str = "",
         hear: Callable[[bytes, bytes], None] | None = None,
     ) -> "RoundTrips":
-        """Connect and prepare `statements`; `planning` are settings beside ours.
+        """Connect and prepare `statements`, which may depend on the server's version (as 180004).
+
+        `planning` are settings beside ours.
 
         Raises psycopg's errors, and OSError.
         """
@@ -85,6 +87,8 @@ class RoundTrips:
                 await connection.close()
                 raise
             try:
+                if callable(statements):
+                    statements = statements(connection.info.server_version)
                 await trips.prepare(statements)
             except BaseException:
                 await trips.close()

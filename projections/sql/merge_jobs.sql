@@ -1,4 +1,4 @@
--- One stretch of the index, as in match_jobs.sql: that of the job of number {number} in $5. Said so,
+-- One stretch of the index, as in stretch.sql: that of the job of number {number} in $5. Said so,
 -- that the planner knows it to be in order of ids: such stretches are merged, and read no further
 -- than a page needs.
 (

@@ -14,7 +14,7 @@ from store import following
 from store.embedded import EmbeddedServer
 from store.following import Connection, Follower, Span
 from tests.support import invariants
-from tests.support.embedded import open_folder
+from tests.support.embedded import PROGRAMS, open_folder
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database, Postgres, copy_home
 
@@ -124,7 +124,7 @@ async def test_what_a_crash_takes_from_a_follower_it_does_again() -> None:
     """Its commit need not be durable: position and note are lost together, or neither is."""
     with open_folder() as folder:
         copy_home(folder / "home")
-        with EmbeddedServer(folder / "home") as server:
+        with EmbeddedServer(folder / "home", bin_dir=PROGRAMS) as server:
             with psycopg.connect(server.conninfo(), autocommit=True) as connection:
                 # Nobody else flushes the log of the database meanwhile.
                 connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")

@@ -18,6 +18,9 @@ from store.embedded import EmbeddedServer, find_binaries
 from store.postgres_programs import Account, choose_account, within_reach
 
 SECONDS = 20.0
+# The setting that names PostgreSQL's programs for a server names them for all tests too.
+PROGRAMS_SETTING = "CRONLEDGER_POSTGRES_BIN"
+PROGRAMS = Path(os.environ[PROGRAMS_SETTING]) if os.environ.get(PROGRAMS_SETTING) else None
 REPOSITORY = Path(__file__).parents[2]
 _OWNER_PROGRAM = """
 import sys
@@ -47,7 +50,7 @@ def programs_in_reach(folder: Path) -> Path:
 
     So they are for root whose checkout lies in its own home.
     """
-    return within_reach(find_binaries(None), choose_account(()), folder)
+    return within_reach(find_binaries(PROGRAMS), choose_account(()), folder)
 
 
 @contextlib.contextmanager
@@ -66,7 +69,7 @@ def owner_process(
     home: Path, python: str = sys.executable, programs: Path | None = None, **options: Any
 ) -> Iterator[subprocess.Popen[str]]:
     """Another process that starts a server in the home; it prints the postmaster's id."""
-    words = [python, "-c", _OWNER_PROGRAM, str(home), str(programs or find_binaries(None))]
+    words = [python, "-c", _OWNER_PROGRAM, str(home), str(programs or find_binaries(PROGRAMS))]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, **options
     ) as process:

@@ -20,11 +20,12 @@ from api.bootstrap import SERVER_PASSWORD as PASSWORD_FILE
 from store import database
 from store.embedded import OWNER_ROLE, EmbeddedServer
 from store.keys import Keys
-from tests.support.embedded import open_folder
+from tests.support.embedded import PROGRAMS, open_folder
 
 _SECRET = bytes(range(32))
 KEYS = Keys(_SECRET)
 SERVER_PASSWORD = "for tests only"
+_FIRST_WITH_ITERATIONS = 160000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _made_home() -> Path:
     for name, text in ((SECRET_KEY, _SECRET.hex()), (PASSWORD_FILE, SERVER_PASSWORD)):
         (home / name).touch(mode=0o600)
         (home / name).write_text(text)
-    with EmbeddedServer(home, durable=False) as server:
+    with EmbeddedServer(home, bin_dir=PROGRAMS, durable=False) as server:
         _make_connecting_cheap(server)
         _migrated(server)
     return home
@@ -109,6 +110,8 @@ def _make_connecting_cheap(server: EmbeddedServer) -> None:
     owner = sql.Identifier(OWNER_ROLE)
     password = conninfo_to_dict(server.conninfo())["password"]
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        if connection.info.server_version < _FIRST_WITH_ITERATIONS:
+            return
         connection.execute("SET scram_iterations = 1")
         connection.execute(
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(owner, sql.Literal(password))
@@ -132,5 +135,5 @@ def running_postgres() -> Iterator[Postgres]:
     """Run a test server in a temporary home, in memory if there is room."""
     with open_folder() as folder:
         copy_home(folder / "home")
-        with EmbeddedServer(folder / "home", durable=False) as server:
+        with EmbeddedServer(folder / "home", bin_dir=PROGRAMS, durable=False) as server:
             yield Postgres(server)

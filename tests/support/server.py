@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.support.calls import Api, eventually
-from tests.support.embedded import REPOSITORY, open_folder
+from tests.support.embedded import PROGRAMS, PROGRAMS_SETTING, REPOSITORY, open_folder
 from tests.support.postgres import copy_home
 
 READY_SECONDS = 60.0
@@ -68,7 +68,8 @@ class ServerProcess:
     def environment(self) -> dict[str, str]:
         """The environment that makes client commands find this server."""
         kept = {n: v for n, v in os.environ.items() if not n.startswith("CRONLEDGER_")}
-        return {**kept, "CRONLEDGER_HOME": str(self.home)}
+        programs = {} if PROGRAMS is None else {PROGRAMS_SETTING: str(PROGRAMS)}
+        return {**kept, **programs, "CRONLEDGER_HOME": str(self.home)}
 
     def start(self, *, port: int = 0) -> None:
         """Start and return when requests are answered."""

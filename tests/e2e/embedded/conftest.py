@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from store.embedded import EmbeddedServer
-from tests.support.embedded import open_folder
+from tests.support.embedded import PROGRAMS, open_folder
 from tests.support.postgres import copy_home
 
 
@@ -21,6 +21,6 @@ def top() -> Iterator[Path]:
 def server(top: Path) -> Iterator[EmbeddedServer]:
     """A stopped server of this test's own; its home is `home` in the folder `top`."""
     copy_home(top / "home")
-    server = EmbeddedServer(top / "home", durable=False)
+    server = EmbeddedServer(top / "home", bin_dir=PROGRAMS, durable=False)
     yield server
     server.stop()

@@ -13,6 +13,7 @@ import pytest
 from store import embedded
 from store.embedded import EmbeddedError, EmbeddedServer, HomeInUseError
 from tests.support.embedded import (
+    PROGRAMS,
     SECONDS,
     account_of,
     ends_within_deadline,
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 
 def test_a_new_home_gets_a_durable_server(top: Path) -> None:
     """From nothing to a server with durable settings, closed to the network; stop is repeatable."""
-    with EmbeddedServer(top / "home") as server:
+    with EmbeddedServer(top / "home", bin_dir=PROGRAMS) as server:
         server.start()
         got = {
             name: query(server, f"SHOW {name}")
@@ -180,7 +181,7 @@ mkdir "$data" && echo 18 >"$data/PG_VERSION" && echo $$ >'{reached}' && exec sle
         owner.kill()
         os.kill(initdb, signal.SIGKILL)
     assert (top / "home" / "initdb" / "data" / "PG_VERSION").exists()
-    with EmbeddedServer(top / "home", durable=False) as server:
+    with EmbeddedServer(top / "home", bin_dir=PROGRAMS, durable=False) as server:
         assert query(server, "SELECT 1") == 1
     assert not (top / "home" / "initdb").exists()
 

@@ -15,6 +15,7 @@ import pytest
 from store.embedded import EmbeddedError, EmbeddedServer, find_binaries
 from store.postgres_home import PostgresHome
 from tests.support.embedded import (
+    PROGRAMS,
     REPOSITORY,
     SECONDS,
     account_of,
@@ -33,7 +34,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be more
 def test_any_path_makes_a_home(top: Path, name: str) -> None:
     """Spaces, quotes, commas and long paths work; the socket goes elsewhere if it has to."""
     copy_home(top / name)
-    with EmbeddedServer(top / name, durable=False) as server:
+    with EmbeddedServer(top / name, bin_dir=PROGRAMS, durable=False) as server:
         assert query(server, "SELECT 1") == 1
         sockets = PostgresHome(top / name).socket_folder()
         assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
@@ -51,7 +52,7 @@ def test_a_cluster_is_made_in_a_quoted_home(top: Path) -> None:
 def test_a_socket_folder_of_somebody_else_is_refused(server: EmbeddedServer, top: Path) -> None:
     """A folder that stands open where the socket should go is not used."""
     home = (top / "home").rename(top / ("deep" * 40))
-    server = EmbeddedServer(home, durable=False)
+    server = EmbeddedServer(home, bin_dir=PROGRAMS, durable=False)
     with server:
         sockets = PostgresHome(home).socket_folder()
     sockets.mkdir(mode=0o755)
@@ -67,7 +68,7 @@ def test_a_server_that_would_lose_events_does_not_start(server: EmbeddedServer, 
     with server:
         query(server, "ALTER ROLE cronledger_owner SET synchronous_commit = off")
     with pytest.raises(EmbeddedError, match="synchronous_commit is not on"):
-        EmbeddedServer(top / "home").start()
+        EmbeddedServer(top / "home", bin_dir=PROGRAMS).start()
 
 
 def test_a_broken_cluster_is_reported_in_its_own_words(server: EmbeddedServer, top: Path) -> None:
@@ -106,7 +107,7 @@ def test_programs_fit_the_cluster_or_are_refused(top: Path) -> None:
 @needs_root
 def test_as_root_only_data_and_socket_are_the_server_users(top: Path) -> None:
     """Root keeps the home and its secrets; the server's user can pass, and owns its own."""
-    with EmbeddedServer(top / "home", durable=False) as server:
+    with EmbeddedServer(top / "home", bin_dir=PROGRAMS, durable=False) as server:
         data = Path(query(server, "SHOW data_directory"))
         modes = {
             path.name: (path.stat().st_uid == 0, stat.S_IMODE(path.stat().st_mode))
@@ -127,7 +128,7 @@ def test_as_root_only_data_and_socket_are_the_server_users(top: Path) -> None:
 @needs_root
 def test_as_root_programs_out_of_reach_are_copied(top: Path) -> None:
     """An environment below a closed folder works for root too; a closed home is refused."""
-    prefix = find_binaries(None).parent
+    prefix = find_binaries(PROGRAMS).parent
     package = prefix.parent
     programs = top / "closed" / package.name / prefix.name / "bin"
     programs.parent.parent.mkdir(parents=True)
@@ -147,7 +148,7 @@ def test_a_home_of_an_ordinary_user_works_for_the_user_and_for_root(top: Path) -
     (top / "home").mkdir()
     shutil.chown(top / "home", "nobody")
     nobody = pwd.getpwnam("nobody").pw_uid
-    with EmbeddedServer(top / "home", durable=False) as server:
+    with EmbeddedServer(top / "home", bin_dir=PROGRAMS, durable=False) as server:
         remember(server)
         assert Path(f"/proc/{server.postmaster_pid}").stat().st_uid == nobody
     user = account_of(top / "home").spawn_options()
