@@ -175,7 +175,7 @@ class Pagination(Struct):
     """Where a page stands.
 
     `total` counts what matches on all pages. It is exact, unless `from`, `to` or `as_of` is given
-    and more than 1,000 match: then it is 1,000, and `total_is_exact` is false. That is false too if
+    and more than 500 match: then it is 500, and `total_is_exact` is false. That is false too if
     with `as_of` there may be executions beyond the 10,000 looked at, or beyond 100,000 passed over
     that were recorded later: then at least `total` match.
     """

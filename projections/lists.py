@@ -25,7 +25,7 @@ from projections.queries import Filter, Listed, Page, Version, View
 from store.roundtrip import RoundTrips, array, text_array
 
 # A range is counted no further than that; filters without one have counters.
-COUNT_MAX: Final = 1000
+COUNT_MAX: Final = 500
 # Of more that have not ended, and so are in no hour, none is counted beside the hours.
 UNFINISHED_MAX: Final = 2000
 # From there on the total is asked first, and the page cut from the nearer end; hours are skipped,
