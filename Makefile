@@ -146,7 +146,8 @@ INSTALL = $(PIP) --no-deps --no-build-isolation -e . && \
 	@$(PIP) --require-hashes -r requirements/bench.txt
 	@touch $@
 
-.venv/peers/%.stamp: VENV = .venv/peers/$*
+# private, or what it needs would be installed there too.
+.venv/peers/%.stamp: private VENV = .venv/peers/$*
 .venv/peers/%.stamp: requirements/peers/%.txt | .venv/bench.stamp
 	@echo 'Installing $* into $(VENV) …'
 	@"$(PYTHON)" -m venv --clear --without-pip $(VENV)
