@@ -159,24 +159,15 @@ class Notifier:
                 subject = Subject(one.job_id, one.job_name, missed=missed)
                 await audience.tell("missed", one.job_id, f"{one.job_id} {due_at}", subject)
 
-    async def _note(self, connection: Connection, span: Span) -> None:
+    async def _note(self, connection: Connection, span: Span) -> int:
         since = wire.now() - _NEWS_LASTS
-        passed = await following.news(connection, span, [_PASSED])
-        await self._note_passed(connection, [one for one in passed if one.recorded_at > since])
-        jobs = await reactions.jobs_of(connection, span, FINAL)
-        if not jobs:
-            return
-        audience = await self._audience(connection, jobs)
-        heard_of = {
-            job_id
-            for job_id in jobs
-            if any(audience.may_hear(event, job_id) for event in ("failure", "success", "recovery"))
-        }
-        if not heard_of:
-            return
-        ended = [
-            one for one in await following.news(connection, span, FINAL) if one.recorded_at > since
-        ]
+        audience, heard_of = await self._hearing(connection, span)
+        # Of a job of which nobody hears no end needs to be read, which is most of what is recorded.
+        types = FINAL | {_PASSED} if heard_of else {_PASSED}
+        found, noted_until = await following.news(connection, span, types)
+        recent = [one for one in found if one.recorded_at > since]
+        await self._note_passed(connection, [one for one in recent if one.type == _PASSED])
+        ended = [one for one in recent if one.type != _PASSED]
         job_ids = await reactions.job_ids(connection, [one.stream_id for one in ended])
         wanted = [one for one in ended if job_ids.get(one.stream_id) in heard_of]
         states = await history.states(connection, [one.stream_id for one in wanted])
@@ -184,6 +175,15 @@ class Notifier:
             state = states.get(one.stream_id)
             if isinstance(state, Execution):
                 await _tell_end(connection, audience, one, state)
+        return noted_until
+
+    async def _hearing(self, connection: Connection, span: Span) -> tuple[Audience, set[str]]:
+        """Return who hears of the jobs whose executions ended there, and of which anybody does."""
+        jobs = await reactions.jobs_of(connection, span, FINAL)
+        audience = await self._audience(connection, jobs)
+        events = ("failure", "success", "recovery")
+        heard_of = {job for job in jobs if any(audience.may_hear(one, job) for one in events)}
+        return audience, heard_of
 
     async def _note_passed(self, connection: Connection, found: list[News]) -> None:
         """Note due times of which the scheduler says that nothing ran."""

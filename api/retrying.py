@@ -100,8 +100,8 @@ def _is_wanted(execution: Execution, job: State | None) -> bool:
     return retry_at(execution, job, ended) is not None
 
 
-async def _note(connection: Connection, span: Span) -> None:
-    """Write what a piece of the log leads to."""
+async def _note(connection: Connection, span: Span) -> int:
+    """Write what a piece of the log leads to, and return up to which position."""
     jobs = await reactions.jobs_of(connection, span, _ENDED)
     states = await history.states(connection, [ids.job_stream(job_id) for job_id in jobs])
     retried = {
@@ -110,13 +110,15 @@ async def _note(connection: Connection, span: Span) -> None:
         if isinstance(one, CronJob) and one.plan.retry is not None
     }
     # Of a job that retries nothing no end needs to be read, which is most of what is recorded.
-    found = await following.news(connection, span, _ENDED | _UNPLANNED if retried else _UNPLANNED)
+    types = _ENDED | _UNPLANNED if retried else _UNPLANNED
+    found, noted_until = await following.news(connection, span, types)
     ended = [one.stream_id for one in found if one.type in _ENDED]
     if retried and ended:
         job_ids = await reactions.job_ids(connection, ended)
         wanted = [execution_id for execution_id, job_id in job_ids.items() if job_id in retried]
         states |= await history.states(connection, wanted)
     await planned_retries.note(connection, noted(found, states))
+    return noted_until
 
 
 def noted(news: Iterable[News], states: Mapping[UUID, State]) -> Noted:

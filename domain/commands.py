@@ -127,8 +127,9 @@ class Retry(Struct, frozen=True, gc=False):
 class Erase(Struct, frozen=True, gc=False):
     """Erase bodies of an execution that has ended.
 
-    With `configuration_of`, the stream of its job, its configuration goes too, unless that job runs
-    with it: for all executions that have the same one.
+    With `configuration_of`, the stream of its job, its configuration goes too, for all executions
+    that have the same one. While that job runs with it, or a pending execution waits with it, the
+    command is refused (store/batch.py, where it is known who does).
     """
 
     at: datetime

@@ -218,13 +218,13 @@ def settle(
     if command.expected_version != state.version:
         raise errors.JobChangedMeanwhile(version=state.version)
     told: list[Envelope] = []
-    for number, verdict in enumerate(command.verdicts, 1):
+    runs = [verdict for verdict in command.verdicts if isinstance(verdict, Due)]
+    for verdict in command.verdicts:
         if isinstance(verdict, Missed):
             if not is_taken(verdict.stream_id):
                 told.append(_envelope(command, verdict.stream_id, _missed(state, verdict)))
         elif not is_taken(verdict.execution_id):
-            is_last = number == len(command.verdicts)
-            told += _due(state, command, verdict, room, is_last=is_last)
+            told += _due(state, command, verdict, room, is_last=verdict is runs[-1])
     return tuple(told)
 
 
@@ -309,7 +309,8 @@ def release(
     """Return that a held execution goes to the agents; nothing if it must wait on, or need not."""
     if state is None or state.status != "pending" or state.held is None:
         return ()
-    if owner is not None and owner.status != "deleted":
+    # What a deleted job left behind waits by the rules that it had: of what must not run at once.
+    if owner is not None:
         waits_for_all = owner.plan.overlap_policy in {"queue", "cancel_running"}
         if waits_for_all and room.active_count:
             return ()

@@ -87,6 +87,12 @@ class ConfigurationAwaited(Refusal):
     """
 
 
+class UnreadableJob(Refusal):
+    """The history of its job holds an event that this server cannot read ({reason}), so that nobody
+    can tell whether the job runs with this configuration; upgrade the server before erasing it.
+    """
+
+
 class ConfigurationOfJob(Refusal):
     """The job {job_id} runs with this configuration; change its command or environment, or delete
     the job, first.

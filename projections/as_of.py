@@ -3,8 +3,8 @@
 Which executions there are, and what never changes of them (job, trigger, time of creation), is
 looked up in the read model; all else is folded from the events up to the position. A page looks at
 10,000 executions of then at most, however few of them match, and ends once it has passed over
-100,000 that were recorded later under ids of then; the next one goes on from there. The total is
-counted in the same way from the newest on, whatever the cursor, so that all pages have the same.
+100,000 that were recorded later under ids of then (fewer where many jobs and triggers are asked
+for, of each of which as many ids are read); the next one goes on from there. The total is counted in the same way from the newest on, whatever the cursor, so that all pages have the same.
 
 Passing over has a limit of its own: it costs a look-up, a twentieth of what it costs to fold a
 history, and executions created right after the position, or reported late, should not take places
@@ -88,7 +88,13 @@ async def head(pool: AsyncConnectionPool[Any]) -> int:
 
 
 async def position_at(pool: AsyncConnectionPool[Any], moment: datetime) -> int:
-    """Return the last position that was recorded at or before `moment`."""
+    """Return the last position that was recorded at or before `moment`.
+
+    Times are shown in milliseconds: one that is given so means the end of its millisecond, so that
+    the time of an event leads to that event.
+    """
+    if moment.microsecond % 1000 == 0:
+        moment += timedelta(microseconds=999)
     async with pool.connection() as connection:
         cursor = await connection.execute(
             sql.named("position_at").encode(), {"moment": moment}, prepare=False
@@ -163,15 +169,15 @@ async def _found(
     unreadable: list[UUID] = []
     seen, passed_over, width = 0, 0, _AT_ONCE
     last, is_all = chosen.before or _highest(then), then.position == 0
-    while not is_all and len(matching) <= enough:
-        if seen >= LOOKED_AT_MAX or passed_over >= PASSED_OVER_MAX:
+    while not is_all and len(matching) <= enough and seen < LOOKED_AT_MAX:
+        candidates = candidates_of(chosen, last, connection.info.server_version)
+        if passed_over >= candidates.passed_over_max:
             break
         # Without a status all that are looked at match, but for those that cannot be read.
         needed = LOOKED_AT_MAX if chosen.status else max(_FEW, enough + 1 - len(matching))
         at_once = min(_AT_ONCE, needed, LOOKED_AT_MAX - seen)
-        candidates = candidates_of(chosen, last, connection.info.server_version)
         width = min(width, candidates.look_ups)
-        look_ups = min(width, PASSED_OVER_MAX - passed_over + at_once)
+        look_ups = min(width, candidates.passed_over_max - passed_over + at_once)
         read = await _histories(
             connection, candidates, then.position, enough=at_once, look_ups=look_ups
         )
@@ -191,12 +197,14 @@ async def _found(
 class Candidates(Struct, frozen=True):
     """Which executions are looked at, by a statement and its parameters from the third on.
 
-    `look_ups` are how many of them a statement may look at.
+    `look_ups` are how many of them a statement may look at, `passed_over_max` how many a page may
+    pass over.
     """
 
     matching: str
     values: tuple[str, ...]
     look_ups: int = 1
+    passed_over_max: int = 0
 
 
 def candidates_of(chosen: Filter, before: UUID | None, server_version: int) -> Candidates:
@@ -205,8 +213,9 @@ def candidates_of(chosen: Filter, before: UUID | None, server_version: int) -> C
     return Candidates(
         lists.matching(planned.shape, "DESC", server_version),
         tuple(value.decode() for value in planned.listed),
-        # Of each stretch as many ids are read as are looked at in all.
+        # Of each stretch as many ids are read as are looked at in all. Ten cost about a look-up.
         max(_AT_ONCE, _LOOK_UPS_AT_ONCE // planned.stretches),
+        PASSED_OVER_MAX // max(1, planned.stretches // 10),
     )
 
 

@@ -10,7 +10,8 @@ from msgspec import Struct, field
 from domain import ids
 
 SHOWN_MAX: Final = 100
-# A UUIDv7, as the database writes it: of what verify speaks of, only executions have such ids.
+# A UUIDv7, as the database writes it: of what verify speaks of, only executions have such ids, and
+# due times on which nothing ran, which have those of the executions that they would have made.
 _EXECUTION: Final = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b"
 )

@@ -26,7 +26,7 @@ from projections.findings import Findings
 from projections.folding import rest
 from projections.read_models import ReadModel, Refold
 from projections.snapshot import Snapshot
-from projections.verify_bodies import Erased, erased, missing_of_jobs, still_there
+from projections.verify_bodies import Erased, erased, job_id_of, missing_of_jobs, still_there
 from projections.verify_chain import Span, check_chain
 from projections.verify_expected import unwatched_jobs
 from projections.verify_rows import KIND, Aside, compared
@@ -195,8 +195,8 @@ def _check_beside(
         if digest in gone.configurations:
             found.erased += 1
         else:
-            by = f"is missing, and named by the job {gone.named_by_jobs[digest]}"
-            found.add("configuration", digest.hex(), by)
+            job = job_id_of(connection, gone.named_by_jobs[digest])
+            found.add("configuration", digest.hex(), f"is missing, and named by the job {job}")
 
 
 def _is_erased(digest: str, detail: str, gone: Erased) -> bool:

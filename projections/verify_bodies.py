@@ -78,6 +78,12 @@ def missing_of_jobs(connection: Connection[Any], gone: Erased) -> list[bytes]:
     return [digest for (digest,) in found]
 
 
+def job_id_of(connection: Connection[Any], stream: UUID) -> str:
+    """Return how people know a job; its stream's id if the read model does not know it."""
+    found = connection.execute("SELECT job_id FROM read.jobs_1 WHERE id = %s", [stream]).fetchone()
+    return str(stream if found is None else found[0])
+
+
 def still_there(connection: Connection[Any], gone: Erased) -> list[bytes]:
     """Return the configurations and definitions that events erased, and that are there."""
     found = connection.execute(_STILL_THERE, [list(gone.configurations)])

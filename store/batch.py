@@ -189,7 +189,7 @@ class Bench:
         """Refuse to take away what a job runs with, or what somebody waits for."""
         for stream in streams_of(command):
             if reason := self._unreadable.get(stream):
-                raise errors.UnreadableStream(reason=reason)
+                raise errors.UnreadableJob(reason=reason)
         told = (envelope.event for envelope in decision)
         erasures = (one for one in told if isinstance(one, events.BodiesErased | JobBodiesErased))
         taken = {text for one in erasures for text in erased_texts(one)}

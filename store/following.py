@@ -14,8 +14,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
-# Each piece costs both sides some ten statements, however little of it anybody wants to know.
+# Each piece costs both sides some ten statements, however little of it anybody wants to know; and
+# each event that somebody wants to know some more, in one transaction: of these not as many.
 BATCH: Final = 5000
+NOTED_MAX: Final = 500
 
 # Nobody waits for that transaction to be durable. If a crash takes it away, position and notes go
 # together, and the log is read again: followers look once a second, whether there is news or not
@@ -28,6 +30,7 @@ _TAKE: Final = (
 _NEWS: Final = (
     "SELECT position, stream_id, type, recorded_at FROM ledger.events"
     " WHERE position > %s AND position <= %s AND type = ANY(%s::text[]) ORDER BY position"
+    " LIMIT %s"
 )
 _MOVE: Final = "UPDATE store.followers SET position = %s WHERE name = %s"
 
@@ -49,14 +52,14 @@ class News(Struct, frozen=True):
 
 
 Connection: TypeAlias = AsyncConnection[Any]
-Note: TypeAlias = Callable[[Connection, Span], Awaitable[None]]
+Note: TypeAlias = Callable[[Connection, Span], Awaitable[int]]
 
 
 class Follower:
     """One reader of the log, piece by piece.
 
     `note` reads what it wants to know of a piece and writes what is to be done, over the
-    connection it is given.
+    connection it is given; it returns up to which position it has done so.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Any], name: str, note: Note) -> None:
@@ -80,14 +83,17 @@ class Follower:
             # Another server may have gone on since the head was read, and further than that.
             if span.until <= span.after:
                 return False
-            await self._note(connection, span)
-            await connection.execute(_MOVE, [span.until, self._name])
-            return bool(span.until < head)
+            noted_until = await self._note(connection, span)
+            await connection.execute(_MOVE, [noted_until, self._name])
+            return bool(noted_until < head)
 
 
-async def news(connection: Connection, span: Span, types: Iterable[str]) -> list[News]:
-    """Return the events of these types in a piece of the log, in order."""
+async def news(connection: Connection, span: Span, types: Iterable[str]) -> tuple[list[News], int]:
+    """Return the events of these types in a piece of the log, in order, and up to which position.
+
+    There are no more than are to be noted in one transaction.
+    """
     async with connection.cursor(row_factory=args_row(News)) as cursor:
-        await cursor.execute(_NEWS, [span.after, span.until, list(types)])
+        await cursor.execute(_NEWS, [span.after, span.until, list(types), NOTED_MAX])
         found: list[News] = await cursor.fetchall()
-    return found
+    return found, found[-1].position if len(found) == NOTED_MAX else span.until

@@ -39,14 +39,15 @@ AS_OF: Final = parameter(
 )
 _PAST: Final = (
     " With `as_of` the answer is folded from the events up to that position, or up to the last one"
-    " recorded at or before that time; one that has not come yet is a 400. All filters look at the"
-    " state of then. Output is what is kept today of what was sealed by then: not what still ran."
-    " A page looks at 10,000 executions at most, and ends once it has passed over 100,000 that were"
-    " recorded later under ids of then; `next_cursor` goes on, be the page empty or not. `total` is"
-    " the same on every page: up to 500 that match are counted, within the same limits, among the"
-    " newest executions of then that the filters other than `status` leave; if there may be more,"
-    " `total_is_exact` is false. What is recorded later changes it only beyond these 100,000. Not"
-    " together with `offset`."
+    " recorded at or before that time, or within its millisecond; one that has not come yet is a"
+    " 400. All filters look at the state of then. Output is what is kept today of what was sealed"
+    " by then: not what still ran. A page looks at 10,000 executions at most, and ends once it has"
+    " passed over 100,000 that were recorded later under ids of then (fewer with many jobs and"
+    " triggers); `next_cursor` goes on, be the page empty or not. `total` is the same on every"
+    " page: up to 500 that match are counted, within the same limits, among the newest executions"
+    " of then that the filters other than `status` leave; if there may be more, `total_is_exact`"
+    " is false. What is recorded later changes it only beyond these limits. Not together with"
+    " `offset`."
 )
 
 _LIST: Final = (

@@ -56,8 +56,8 @@ async def _check_shared(ledger: Ledger, view: View, *, shared: bool) -> None:
     """Refuse to take from others what they were not named for; forget answers that show it.
 
     Under the append lock it is judged again whether a job runs with it; here it is said before
-    anybody is asked to say `shared`. Whoever comes to share it from now on brings it along, or
-    waits for it.
+    anybody is asked to say `shared`. Whoever comes to share it from now on brings it along, and is
+    counted only if it is pending still when this is recorded.
     """
     if (job_id := await erasing.job_with(ledger.pool, view.row)) is not None:
         raise errors.ConfigurationOfJob(job_id=job_id)

@@ -49,6 +49,17 @@ def test_each_moment_of_an_execution_can_be_seen_again(api: Api) -> None:
     check_problem(api.get(f"/{held.id}", {"as_of": "2020-01-01"}), 404)
 
 
+def test_the_time_of_an_event_leads_to_that_event(api: Api) -> None:
+    """As it is shown, which is in milliseconds; what says more than that means just that."""
+    held = api.start()
+    held.complete(outcome="exited", exit_code=0).ok()
+    for event in api.events(held.id):
+        then = api.get(f"/{held.id}", {"as_of": event["recorded_at"]}).ok().json()["as_of"]
+        assert then["position"] >= event["position"]
+        again = api.get(f"/{held.id}", {"as_of": then["recorded_at"]}).ok().json()["as_of"]
+        assert again == then
+
+
 def test_a_list_of_the_past_looks_at_the_state_of_then(api: Api) -> None:
     """Filters, order and cursor as ever; what came later is not there, what ended later runs."""
     # given

@@ -7,7 +7,7 @@ import pytest
 
 from api.background import Sweeper
 from api.problems import problem_of
-from domain.errors import UnreadableHistory, UnreadableStream
+from domain.errors import UnreadableHistory, UnreadableJob, UnreadableStream
 from projections import as_of, queries
 from projections.queries import Filter
 from store.mapper import UnreadableEvent
@@ -65,7 +65,7 @@ async def test_a_job_that_cannot_be_read_may_run_with_any_configuration(database
 
     async with time_server(database, Clock()) as table:
         desk, digest = table.desk, ended.configuration.sha256
-        with pytest.raises(UnreadableStream, match=r"job\.created"):
+        with pytest.raises(UnreadableJob, match=r"^The history of its job .*job\.created"):
             await desk.do(desk.erase(ended.id, configuration=digest))
         assert (await desk.do(desk.erase(ended.id))).changed
 

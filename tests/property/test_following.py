@@ -28,13 +28,14 @@ class Notes:
         self.spans: list[Span] = []
         self._fail = fail
 
-    async def note(self, _connection: Connection, span: Span) -> None:
+    async def note(self, _connection: Connection, span: Span) -> int:
         """Note one piece."""
         await asyncio.sleep(0)
         if self._fail:
             self._fail -= 1
             raise ConnectionError
         self.spans.append(span)
+        return span.until
 
     def reach_from_begin_to(self, head: int) -> bool:
         """Whether the pieces are all of the log, in order, without gap or overlap."""
@@ -97,8 +98,9 @@ async def test_only_a_followers_own_commit_does_not_wait_for_the_disk(
     """A crash takes position and notes together; what others commit afterwards makes both stay."""
     said = []
 
-    async def note(connection: Connection, _span: Span) -> None:
+    async def note(connection: Connection, span: Span) -> int:
         said.append(await (await connection.execute("SHOW synchronous_commit")).fetchone())
+        return span.until
 
     await Follower(ledger.pool, "test", note).follow()
     async with ledger.pool.connection() as connection:
@@ -112,12 +114,34 @@ async def test_only_a_followers_own_commit_does_not_wait_for_the_disk(
 async def test_only_events_that_are_asked_for_are_read(ledger: Ledger, head: int) -> None:
     """Those of these types in this piece, in order."""
     async with ledger.pool.connection() as connection:
-        found = await following.news(connection, Span(1, head), ["execution.completed"])
+        found, until = await following.news(connection, Span(1, head), ["execution.completed"])
         none = await following.news(connection, Span(0, head), ["job.paused"])
 
     assert [one.type for one in found] == ["execution.completed"] * 5
     assert [one.position for one in found] == sorted(one.position for one in found)
-    assert none == []
+    assert until == head
+    assert none == ([], head)
+
+
+async def test_no_more_is_noted_in_one_transaction_than_may_be(
+    ledger: Ledger, head: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where much is to be noted a follower stops at the last of it, and goes on from there."""
+    monkeypatch.setattr(following, "BATCH", 1000)
+    monkeypatch.setattr(following, "NOTED_MAX", 2)
+    pieces: list[list[int]] = []
+
+    async def note(connection: Connection, span: Span) -> int:
+        found, until = await following.news(connection, span, ["execution.completed"])
+        pieces.append([one.position for one in found])
+        return until
+
+    await Follower(ledger.pool, "test", note).follow()
+
+    noted = [position for piece in pieces for position in piece]
+    assert [len(piece) for piece in pieces] == [2, 2, 1]
+    assert noted == sorted(noted)
+    assert head > 0
 
 
 async def test_what_a_crash_takes_from_a_follower_it_does_again() -> None:
@@ -161,8 +185,9 @@ def _positions(database: Database) -> list[tuple[str, int]]:
 
 
 async def _follow(database: Database) -> None:
-    async def note(connection: Connection, span: Span) -> None:
+    async def note(connection: Connection, span: Span) -> int:
         await connection.execute("INSERT INTO store.followers VALUES ('noted', %s)", [span.until])
+        return span.until
 
     async with AsyncConnectionPool(database.owner, min_size=1, open=False) as pool:
         await Follower(pool, "test", note).follow()

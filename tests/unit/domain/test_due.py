@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from domain import commands, due, errors, ids
 from domain.bodies import BodyDigest
 from domain.due import Room, Time
-from domain.due_commands import Due, Missed, Settle
-from domain.due_events import TimeSkipped
-from domain.events import Created
+from domain.due_commands import Due, Missed, Release, Settle
+from domain.due_events import TimeSkipped, TimesMissed
+from domain.events import Created, Released
 from domain.execution_rules import decide
 from domain.job import CronJob
 from domain.streams import decide as decide_any
@@ -163,6 +163,28 @@ def test_what_nobody_knows_any_more_is_missed() -> None:
     assert due.former_configurations(command) == {"ff" * 32}
     missed = Missed(UUID(int=9), NOON - HOUR, NOON - HOUR, "downtime", 1)
     assert due.without_erased(command, {"ff" * 32}) == settle(owner, missed, one_due(owner))
+
+
+def test_what_is_not_run_cancels_nothing() -> None:
+    """Given the last of two times is missed after all, the one before it runs."""
+    owner = job(overlap_policy="cancel_running")
+    missed = Missed(UUID(int=9), NOON + HOUR, NOON + HOUR, "downtime", 1)
+    told = due.settle(owner, settle(owner, one_due(owner), missed), Room(), lambda _: False)
+    assert [type(one.event) for one in told] == [Created, TimesMissed]
+
+
+@pytest.mark.parametrize("status", ["enabled", "paused", "deleted"])
+@pytest.mark.parametrize("plan", [{"overlap_policy": "queue"}, {"max_concurrent": 1}])
+def test_a_held_execution_waits_whatever_became_of_its_job(
+    status: str, plan: dict[str, Any]
+) -> None:
+    """What must not run at once does not do so because somebody deletes the job."""
+    held = histories.given(replace(histories.CREATED, held="overlap"))
+    command = Release(NOON, "server:schedule", UUID(int=1), STREAM, histories.ONE)
+    owner = job(status, **plan)
+    assert due.release(held, owner, command, Room(active_count=1, held_count=1)) == ()
+    (released,) = due.release(held, owner, command, Room(held_count=1))
+    assert isinstance(released.event, Released)
 
 
 def test_a_job_that_was_changed_is_looked_at_again() -> None:
