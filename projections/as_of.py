@@ -4,7 +4,8 @@ Which executions there are, and what never changes of them (job, trigger, time o
 looked up in the read model; all else is folded from the events up to the position. A page looks at
 10,000 executions of then at most, however few of them match, and ends once it has passed over
 100,000 that were recorded later under ids of then (fewer where many jobs and triggers are asked
-for, of each of which as many ids are read); the next one goes on from there. The total is counted in the same way from the newest on, whatever the cursor, so that all pages have the same.
+for, of each of which as many ids are read); the next one goes on from there. The total is counted
+in the same way from the newest on, whatever the cursor, so that all pages have the same.
 
 Passing over has a limit of its own: it costs a look-up, a twentieth of what it costs to fold a
 history, and executions created right after the position, or reported late, should not take places
