@@ -90,13 +90,19 @@ def _row(execution: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         cell(execution["id"]),
         cell(execution["job_name"]),
-        cell(execution["status"]),
+        _status(execution),
         cell(execution["exit_code"]),
         time_cell(execution.get("created_at")),
         duration_cell(execution["duration_ms"]) if started else "-",
         cell(execution["triggered_by"]),
         cell(execution.get("agent_id")),
     )
+
+
+def _status(execution: Mapping[str, Any]) -> str:
+    """Return the status; of what is pending and no agent may have yet, also why."""
+    held = execution.get("held")
+    return f"{cell(execution['status'])} ({cell(held)})" if held else cell(execution["status"])
 
 
 def _past(as_of: Mapping[str, Any] | None) -> str:

@@ -67,7 +67,12 @@ def _tell(seen: Verified) -> None:
         if count > len(shown):
             print(f"{kind}: … and {count - len(shown):,} more")
     total = sum(found.counts.values())
-    verdict = "sound" if seen.is_sound else f"NOT sound: {total:,} findings"
-    bodies = f"; {found.erased:,} bodies were erased" if found.erased else ""
+    verdict = "sound" if seen.is_sound else f"NOT sound: {_counted(total, 'finding')}"
+    erased = "body was" if found.erased == 1 else "bodies were"
+    bodies = f"; {found.erased:,} {erased} erased" if found.erased else ""
     took = duration_cell(1000 * seen.seconds)
-    print(f"the ledger is {verdict}; {seen.position:,} events checked in {took}{bodies}")
+    print(f"the ledger is {verdict}; {_counted(seen.position, 'event')} checked in {took}{bodies}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
