@@ -107,9 +107,14 @@ def rebuild(conninfo: str, models: Sequence[ReadModel], progress: Progress) -> R
 
 
 def _become_the_only_one(connection: Connection[Any]) -> None:
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [REBUILD_LOCK]).fetchone()
-    if row is None or not row[0]:
-        raise RebuildRefused("Another rebuild of this ledger runs; wait until it has ended.")
+    # One that has just ended, however it did, holds the lock until its connection is gone.
+    connection.execute("SET lock_timeout = '1s'")
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", [REBUILD_LOCK])
+    except errors.LockNotAvailable:
+        refusal = "Another rebuild of this ledger runs; wait until it has ended."
+        raise RebuildRefused(refusal) from None
+    connection.execute("RESET lock_timeout")
     # Its parent is dead, or we would not hold the lock.
     connection.execute(
         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from store.database import NotReady
 from tests.property import test_ledger_machine as machines
 from tests.property.test_verify import NOWHERE, lines
 from tests.support import invariants
+from tests.support.calls import eventually
 from tests.support.ledgers import Desk, running_ledger
 from tests.support.postgres import Database, Postgres
 
@@ -188,6 +190,20 @@ def test_there_is_one_rebuild_at_a_time(database: Database) -> None:
             rebuilt(database)
 
     assert rebuilt(database).events == 0
+
+
+def test_a_rebuild_that_has_just_ended_is_none(database: Database) -> None:
+    """Its lock goes with its connection, a moment later: the next one waits for that."""
+    with database.as_owner() as first, ThreadPoolExecutor(1) as pool:
+        first.execute("SELECT pg_advisory_lock(%s)", [REBUILD_LOCK])
+        next_one = pool.submit(rebuilt, database)
+        waiting = (
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        eventually(lambda: next_one.done() or first.execute(waiting).fetchone(), "it waits")
+        first.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
+        assert next_one.result().events == 0
 
 
 @pytest.mark.anyio
