@@ -168,6 +168,8 @@ class Notifier:
         recent = [one for one in found if one.recorded_at > since]
         await self._note_passed(connection, [one for one in recent if one.type == _PASSED])
         ended = [one for one in recent if one.type != _PASSED]
+        if not ended:
+            return noted_until
         job_ids = await reactions.job_ids(connection, [one.stream_id for one in ended])
         wanted = [one for one in ended if job_ids.get(one.stream_id) in heard_of]
         states = await history.states(connection, [one.stream_id for one in wanted])

@@ -51,13 +51,8 @@ _LOOK_UPS_AT_ONCE: Final = 10_000
 _FEW: Final = 50
 # As lists are planned: the cost must not depend on what is known of the table. See decision 0010.
 PLANNING: Final = (
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
-    " SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
-    " SET LOCAL enable_hashagg = off; SET LOCAL enable_material = off;"
-    " SET LOCAL enable_memoize = off; SET LOCAL enable_sort = off;"
-    " SET LOCAL enable_incremental_sort = off; SET LOCAL jit = off;"
-    " SET LOCAL max_parallel_workers_per_gather = 0"
-)
+    f"SET enable_seqscan = off; SET enable_bitmapscan = off; {lists.PLANNING}"
+).replace("SET ", "SET LOCAL ")
 _ONE: Final = "SELECT id FROM read.executions_1 WHERE id = $3::uuid"
 _TODAY: Final = queries.listing("SELECT *, xmin FROM read.executions_1 WHERE id = ANY(%(ids)s)")
 

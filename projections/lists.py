@@ -42,7 +42,7 @@ _FIRST_TO_END_AT_ROWS: Final = 180000
 _LANES: Final = 4
 _WAIT_SECONDS: Final = 5.0
 # Beside what all round trips do without: each of these needs a guess of how many rows there are.
-_PLANNING: Final = (
+PLANNING: Final = (
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_hashagg = off;"
     " SET enable_material = off; SET enable_memoize = off; SET enable_sort = off;"
     " SET enable_incremental_sort = off; SET jit = off;"
@@ -196,7 +196,7 @@ class Lists:
 async def connect(conninfo: str) -> RoundTrips:
     """Return a connection that knows the statements, and plans them as lists need it."""
     try:
-        return await RoundTrips.connect(conninfo, statements, planning=_PLANNING)
+        return await RoundTrips.connect(conninfo, statements, planning=PLANNING)
     except (OSError, TimeoutError) as error:
         raise psycopg.OperationalError(str(error)) from error
 

@@ -231,7 +231,7 @@ def _bring(connection: Connection[Any], models: Sequence[ReadModel], after: int,
             if (found := model.parameters(changed)) is not None:
                 execute(connection, shadow.elsewhere(model.statement), found)
         move = shadow.elsewhere(changes.MOVE).encode()
-        cursor.execute(move, [part.decode() for part in changes.moved(models, upto)])
+        cursor.execute(move, [part.decode() for part in changes.moved(changes.named(models), upto)])
 
 
 def _swapped(

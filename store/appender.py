@@ -298,7 +298,7 @@ class Appender:
                     # The database writes the first, which is most of it, while we gather the rest.
                     trips.push()
                     is_large = False
-        trips.send(b"move", (b"%d" % bench.head.position, self._named))
+        trips.send(b"move", changes.moved(self._named, bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)

@@ -145,9 +145,9 @@ def behind(
     return found
 
 
-def moved(projections: Iterable[Projection], head: int) -> tuple[bytes, ...]:
-    """Return the parameters of `MOVE`: these read models have come to the head."""
-    return b"%d" % head, named(projections)
+def moved(names: bytes, head: int) -> tuple[bytes, ...]:
+    """Return the parameters of `MOVE`: these read models, as `named`, have come to the head."""
+    return b"%d" % head, names
 
 
 def named(projections: Iterable[Projection]) -> bytes:
@@ -172,7 +172,7 @@ async def catch_up(
             if (parameters := one.parameters(changed)) is not None:
                 trips.send(name, parameters, binary=True)
     if late:
-        trips.send(b"move", moved([one for one, _ in late], head))
+        trips.send(b"move", moved(named(one for one, _ in late), head))
     return bool(late)
 
 

@@ -228,7 +228,7 @@ def _write(
         for projection in projections:
             if (parameters := projection.parameters(found.changes)) is not None:
                 execute(connection, projection.statement, parameters)
-        move = [one.decode() for one in changes.moved(projections, head)]
+        move = [one.decode() for one in changes.moved(changes.named(projections), head)]
         cursor.execute(changes.MOVE.encode(), move)
         operations = [found.queue, found.leases, found.cancels, found.held]
         cursor.execute(sql.named("import_operations").encode(), _arrays(*operations))

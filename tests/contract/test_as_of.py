@@ -50,7 +50,7 @@ def test_each_moment_of_an_execution_can_be_seen_again(api: Api) -> None:
 
 
 def test_the_time_of_an_event_leads_to_that_event(api: Api) -> None:
-    """As it is shown, which is in milliseconds; what says more than that means just that."""
+    """As it is shown, which is in milliseconds; and the time in that answer leads back to it."""
     held = api.start()
     held.complete(outcome="exited", exit_code=0).ok()
     for event in api.events(held.id):

@@ -101,6 +101,19 @@ def test_list_says_no_more_than_is_known(
     assert says in capsys.readouterr().out
 
 
+def test_list_says_what_holds_an_execution(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two pending executions the held one shows what it waits for."""
+    waiting = EXECUTION | {"status": "pending", "exit_code": None, "started_at": None}
+    data = [waiting | {"held": "max_concurrent"}, waiting | {"held": None}]
+    server.replies["list"] = [(200, PAGE | {"data": data})]
+    assert main(["list"]) == 0
+    _, held, other, *_ = capsys.readouterr().out.splitlines()
+    assert "pending (max_concurrent)" in held
+    assert "(" not in other
+
+
 def test_list_passes_every_filter_on(server: FakeServer) -> None:
     """Filters arrive as the contract's query parameters."""
     server.replies["list"] = [(200, PAGE)]
