@@ -1,7 +1,7 @@
 """What the routes work with: the ledger's parts, and the few steps that several of them share."""
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -116,10 +116,33 @@ class Ledger(Struct, frozen=True):
                 raise LeaseLost(status=state.status)
             if renewed is not None:
                 expires_at = renewed.expires_at
+        return self._claimed(state, state.fence, configuration, (now, expires_at))
+
+    def leased_now(self, done: Done) -> wire.Claimed | None:
+        """Return the same of a claim that started something; None if that needs the database."""
+        state = done.execution
+        if state is None or state.fence is None or not done.changed:
+            return None
+        configuration = self.configurations.known(state.configuration.sha256)
+        if configuration is None:
+            return None
+        now = wire.now()
+        expires_at = now + timedelta(seconds=self.settings.lease_seconds)
+        return self._claimed(state, state.fence, configuration, (now, expires_at))
+
+    def _claimed(
+        self,
+        state: Execution,
+        fence: UUID,
+        configuration: bytes,
+        from_to: tuple[datetime, datetime],
+    ) -> wire.Claimed:
+        """Return what an agent is told of its lease, which lasts as long as `from_to` says."""
+        now, expires_at = from_to
         view = View(executions.row(state, 0), queries.Texts(configuration=configuration))
         job = configurations.opened(configuration, self.keys)
         lease = wire.Lease(
-            token=self.keys.lease_token(state.id, state.fence),
+            token=self.keys.lease_token(state.id, fence),
             expires_at=wire.timestamp(expires_at),
             heartbeat_seconds=self.settings.heartbeat_seconds,
             seconds=self.settings.lease_seconds,

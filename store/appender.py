@@ -2,8 +2,9 @@
 
 Requests hand in works and wait; the writer takes whatever has gathered and makes one transaction
 of it: the append lock, one read, the judgement (batch.py), one write, the inline projection,
-commit. What gathers meanwhile is the next batch. Positions are head + 1 … under the lock, which is
-only right in READ COMMITTED with the lock as a statement of its own; both are pinned here.
+commit. What gathers meanwhile is the next batch, with those who come back at once (gathering.py).
+Positions are head + 1 … under the lock, which is only right in READ COMMITTED with the lock as a
+statement of its own; both are pinned here.
 """
 
 import asyncio
@@ -17,12 +18,14 @@ from uuid import UUID
 import msgspec
 import psycopg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from store import changes, reading, sql, writing
 from store.batch import Bench, Verdict
 from store.chain import Head
 from store.changes import Projection
-from store.reading import Asked, BatchRead
+from store.gathering import gather
+from store.reading import BatchRead
 from store.roundtrip import RoundTrips
 from store.states import States
 from store.work import Done, Lapses, Notice, Work
@@ -43,7 +46,6 @@ _STATEMENTS: Final = {
 }
 Queued: TypeAlias = tuple[Work, asyncio.Future[Done]]
 _PART: Final = 32
-_COMPANY_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 10.0
 
 
@@ -102,8 +104,6 @@ class Appender:
         self._queue: deque[Queued] = deque()
         self._filled = asyncio.Event()
         self._trips: RoundTrips | None = None
-        self._asked: Asked | None = None
-        self._others_at: float | None = None  # when it was last seen that others recorded
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
         self._is_behind = False
@@ -161,48 +161,27 @@ class Appender:
         self._filled.set()
 
     async def _run(self) -> None:
-        taken: list[Queued] = []
+        expected = 0
         while True:
-            if not taken:
-                await self._filled.wait()
-                if not self._queue and not self._is_behind:
-                    if self._closing:
-                        return
-                    self._filled.clear()
-                    continue
-                self._is_behind = False
-            # One turn of the event loop: answers of the last batch leave, and if none is begun,
-            # requests that have arrived meanwhile join this one.
-            await asyncio.sleep(0)
-            taken = taken or self._take()
+            await gather(self._queue, expected)
+            await self._filled.wait()
+            if not self._queue and not self._is_behind:
+                if self._closing:
+                    return
+                self._filled.clear()
+                expected = 0
+                continue
+            self._is_behind = False
+            taken = self._take()
             verdicts = await self._verdicts([work for work, _ in taken])
-            told, taken = taken, await self._begin()
-            _tell(told, verdicts)
-
-    def _has_company(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        return self._others_at is not None and now - self._others_at < _COMPANY_SECONDS
+            expected = min(len(taken) + len(self._queue), self._batch_max)
+            _tell(taken, verdicts)
 
     def _take(self) -> list[Queued]:
         size = min(len(self._queue), self._batch_max)
         taken = [self._queue.popleft() for _ in range(size)]
         # After them, the claims that wait for what they create.
         return taken + list(self._joining([work for work, _ in taken]))
-
-    async def _begin(self) -> list[Queued]:
-        """Let the database read for the next batch, if one has gathered, while we answer this one.
-
-        Return that batch. The lock is held from here on, so that nobody begins early while another
-        server records too.
-        """
-        if not self._queue or self._trips is None or self._trips.closed or self._has_company():
-            return []
-        taken = self._take()
-        try:
-            self._asked = reading.ask(self._trips, [work for work, _ in taken], self._states)
-        except Exception:  # noqa: BLE001 - it is asked again where these works hear what is wrong
-            await self._disconnect()
-        return taken
 
     async def _verdicts(self, works: list[Work]) -> Sequence[Verdict]:
         try:
@@ -232,10 +211,8 @@ class Appender:
 
     async def _commit(self, works: list[Work]) -> Sequence[Verdict]:
         trips = await self._connected()
-        asked, self._asked = self._asked, None
         try:
-            asked = asked or reading.ask(trips, works, self._states)
-            read = await reading.read(trips, asked, self._states, self.head)
+            read = await reading.read(trips, works, self._states, self.head)
         except reading.OtherHistory:
             position = self.head.position if self.head is not None else 0
             raise self._stop(
@@ -251,28 +228,28 @@ class Appender:
             for name, parameters in write.statements():
                 written = True
                 trips.send(name, parameters, binary=True)
-            if len(works) > _PART:
-                # The database writes this part while we judge the next one. What a few works lead
-                # to is not worth a system call of its own, which wakes it.
-                trips.push()
+            # The database writes this while we judge the next part, or gather the read models.
+            trips.push()
+        refusals = sum(isinstance(verdict, Exception) for verdict in verdicts)
         if written or bench.rooms.write:
-            await self._finish(trips, bench, read)
+            self._send_rest(trips, bench)
+            verdicts = await self._finish(trips, bench, read, works, verdicts)
         else:
             trips.send(b"rollback")
+            trips.end()
+            verdicts = _answered(works, verdicts)
             await trips.answers()
         self.head, self.stopped = bench.head, False
         self._states.keep(bench.states, bench.brought, has_erased=bool(bench.notice.erased))
         self.counters.batches += bool(works)
         self.counters.commands += len(works)
-        self.counters.refusals += sum(isinstance(verdict, Exception) for verdict in verdicts)
+        self.counters.refusals += refusals
         return verdicts
 
     async def _caught_up(self, trips: RoundTrips, read: BatchRead) -> bool:
         """Bring the read models up to what others recorded; tell whether they were behind."""
         if read.positions is None or read.head is None:
             return False
-        if self.head is not None:  # else it is only the first look
-            self._others_at = asyncio.get_running_loop().time()
         try:
             return await changes.catch_up(
                 trips, self._projections, read.positions, read.head.position
@@ -286,32 +263,46 @@ class Appender:
         self.stopped = True
         return Stopped()
 
-    async def _finish(self, trips: RoundTrips, bench: Bench, read: BatchRead) -> None:
+    def _send_rest(self, trips: RoundTrips, bench: Bench) -> None:
+        """Send what follows from all that was judged: read models, and the news of it."""
         changed = bench.changes
         if bench.rooms.write:
             trips.send(b"schedule", bench.rooms.write.parameters())
-        is_large = len(changed) > _PART
-        for name, projection in self._projections.items():
+        for number, (name, projection) in enumerate(self._projections.items()):
             if (parameters := projection.parameters(changed)) is not None:
                 trips.send(name, parameters, binary=True)
-                if is_large:
+                if number == 0:
                     # The database writes the first, which is most of it, while we gather the rest.
                     trips.push()
-                    is_large = False
         trips.send(b"move", changes.moved(self._named, bench.head.position))
         notice = msgspec.json.encode(bench.notice)
         if len(notice) > 7000:  # noqa: PLR2004 - NOTIFY takes less than 8,000 bytes
             short = Notice(sender=self._sender, position=bench.head.position, overflow=True)
             notice = msgspec.json.encode(short)
         trips.send(b"notify", (notice,))
+
+    async def _finish(
+        self,
+        trips: RoundTrips,
+        bench: Bench,
+        read: BatchRead,
+        works: Sequence[Work],
+        verdicts: Sequence[Verdict],
+    ) -> list[Verdict]:
+        """Commit. Return the verdicts with what will be said of them."""
+        answered: list[Verdict] = []
         try:
             trips.send(b"commit")
+            trips.end()
+            # The database is at work, and we have the time.
+            answered = _answered(works, verdicts)
             await trips.answers()
         except (psycopg.OperationalError, OSError, TimeoutError) as error:
             await self._settle(bench, error)
         # At this point the events, the read model and the answers are durable.
         self.counters.events += bench.head.position - (read.head.position if read.head else 0)
         self._on_commit(bench.notice)
+        return answered or _answered(works, verdicts)
 
     async def _settle(self, bench: Bench, error: Exception) -> None:
         """Find out what became of a commit whose answer was lost. Never guess.
@@ -357,7 +348,6 @@ class Appender:
 
     async def _disconnect(self) -> None:
         self._states.forget()
-        self._asked = None
         trips, self._trips = self._trips, None
         if trips is not None:
             with contextlib.suppress(psycopg.Error, OSError):
@@ -373,6 +363,20 @@ def _tell(taken: Iterable[Queued], verdicts: Iterable[Verdict]) -> None:
             future.set_exception(verdict)
         else:
             future.set_result(verdict)
+
+
+def _answered(works: Iterable[Work], verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts with what their callers will be told."""
+    return [_said(work, verdict) for work, verdict in zip(works, verdicts, strict=True)]
+
+
+def _said(work: Work, verdict: Verdict) -> Verdict:
+    if work.answering is None or isinstance(verdict, Exception):
+        return verdict
+    try:
+        return replace(verdict, answer=work.answering(verdict))
+    except Exception as error:  # noqa: BLE001 - it is what the caller is told
+        return error
 
 
 def _refused(error: Exception) -> Unavailable:

@@ -66,6 +66,10 @@ class Configurations:
         while self._bytes > _CACHE_BYTES_MAX:
             self._bytes -= len(self._bodies.pop(next(iter(self._bodies))))
 
+    def known(self, digest: str) -> bytes | None:
+        """Return a stored configuration if it is remembered."""
+        return self._bodies.get(digest)
+
     async def body(self, digest: str) -> bytes | None:
         """Return a stored configuration, None if it was erased."""
         body = self._bodies.get(digest)

@@ -81,24 +81,14 @@ class OtherHistory(Exception):
     """The database does not hold what this server saw in it before."""
 
 
-class Asked(Struct, frozen=True):
-    """What was asked for a batch, in the order of the statements; see `ask`."""
+async def read(
+    trips: RoundTrips, works: Sequence[Work], states: States, seen: Head | None
+) -> BatchRead:
+    """Begin, take the lock, and return what `works` need.
 
-    streams: set[UUID]
-    unknown: set[UUID]
-    has_keys: bool
-    agents: Counter[str]
-    with_labels: Sequence[ClaimNext]
-    has_needed: bool
-    has_settles: bool
-    has_crowds: bool
-
-
-def ask(trips: RoundTrips, works: Sequence[Work], states: States) -> Asked:
-    """Begin, take the lock, and ask for what `works` need, without waiting for it.
-
-    What the last batches were about stands in `states`, so that mostly a look at the head is
-    enough.
+    What the last batches were about stands in `states`, good as of `seen`, the last head that this
+    server saw, so that mostly a look at the head is enough. Raises `OtherHistory` if the log is
+    shorter than it was, or another.
     """
     streams = {stream for work in works for stream in _streams(work)}
     settles = {w.command.stream_id for w in works if isinstance(w.command, Settle)}
@@ -126,45 +116,25 @@ def ask(trips: RoundTrips, works: Sequence[Work], states: States) -> Asked:
     ):
         if asked is not None:
             trips.send(name, asked, result_format=pq.Format.BINARY)
-    trips.end()
-    return Asked(
-        streams,
-        unknown,
-        bool(keys),
-        agents,
-        with_labels,
-        bool(needed),
-        bool(settles),
-        bool(crowds),
-    )
-
-
-async def read(trips: RoundTrips, asked: Asked, states: States, seen: Head | None) -> BatchRead:
-    """Return what was asked, and what turns out to be needed beside it.
-
-    `states` are good as of `seen`, the last head that this server saw. Raises `OtherHistory` if the
-    log is shorter than it was, or another.
-    """
-    streams, agents, with_labels = asked.streams, asked.agents, asked.with_labels
-    _, _, found, *rest = await trips.answers(soon=True)
+    _, _, found, *rest = await trips.answers()
     ((now, head),) = trips.rows(found, _clock_and_head)
-    events = trips.rows(rest.pop(0), KnownEvent) if asked.unknown else []
-    answers = trips.rows(rest.pop(0), KeptAnswer) if asked.has_keys else []
+    events = trips.rows(rest.pop(0), KnownEvent) if unknown else []
+    answers = trips.rows(rest.pop(0), KeptAnswer) if keys else []
     candidates = trips.rows(rest.pop(0), Candidate) if agents else []
     candidates += trips.rows(rest.pop(0), Candidate) if with_labels else []
-    stored = trips.rows(rest.pop(0), KnownConfiguration) if asked.has_needed else []
-    settled = trips.rows(rest.pop(0), lambda *row: row) if asked.has_settles else []
-    activity = trips.rows(rest.pop(0), Activity) if asked.has_crowds else []
+    stored = trips.rows(rest.pop(0), KnownConfiguration) if needed else []
+    settled = trips.rows(rest.pop(0), lambda *row: row) if settles else []
+    activity = trips.rows(rest.pop(0), Activity) if crowds else []
     positions = await _follow(trips, states, seen, head)
     streams |= {execution_id for one in activity for execution_id in one.ids or ()}
-    tried = set(asked.unknown)
+    tried = set(unknown)
     while True:
         streams |= {candidate.execution_id for candidate in candidates}
         missing = {stream for stream in streams - tried if states.get(stream) is None}
         if not missing:
             break
         trips.send(b"streams", (array(missing),), result_format=pq.Format.BINARY)
-        (found,) = await trips.answers(soon=True)
+        (found,) = await trips.answers()
         events += (histories := trips.rows(found, KnownEvent))
         tried |= missing
         if not agents or not states.pass_over(known_histories(histories)[1]):

@@ -9,7 +9,6 @@ PostgreSQL waits for the next one. Here statements leave at once, over libpq's p
 import asyncio
 import contextlib
 import os
-import select
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -21,8 +20,6 @@ _T = TypeVar("_T")
 
 _LOOK_SECONDS: Final = 0.5
 _TRIP_SECONDS: Final = 30.0
-_SOON_MS: Final = 1
-_VAIN: Final = 64
 # What is sent here is a handful of index lookups: planned once, and never, for want of statistics,
 # as a scan of all history.
 _PLANNING: Final = (
@@ -56,9 +53,6 @@ class RoundTrips:
         # A descriptor of our own: libpq closes its one as soon as the connection is lost, and by
         # then its number may belong to somebody else's connection.
         self._socket = os.dup(self._pg.socket)
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
-        self._hurried_in_vain = 0
         # Registered once: to come and go with every answer would cost two system calls each.
         self._loop.add_reader(self._socket, self._readable)
         self._look_again()
@@ -169,11 +163,8 @@ class RoundTrips:
         self._pg.flush()
         self._has_ended = True
 
-    async def answers(self, *, soon: bool = False) -> list[pq.abc.PGresult]:
+    async def answers(self) -> list[pq.abc.PGresult]:
         """Return the results of what was sent, once all of them have come.
-
-        `soon` says that they are there in a moment, and that nothing else is worth doing before:
-        the event loop waits with us, a millisecond at most for each piece of it.
 
         Raises psycopg's error of the first statement that failed; those after it were not
         executed. Raises `OperationalError` if the connection was lost, and `TimeoutError` after
@@ -189,7 +180,7 @@ class RoundTrips:
         results: list[pq.abc.PGresult] = []
         failed: psycopg.Error | None = None
         while True:
-            await self._until_there(soon=soon)
+            await self._until_there()
             result = self._pg.get_result()
             if result is None:  # the end of one statement's results, or of the connection
                 if self._pg.status == pq.ConnStatus.BAD:
@@ -208,29 +199,14 @@ class RoundTrips:
             raise psycopg.OperationalError("the database did not answer every statement")
         return results
 
-    async def _until_there(self, *, soon: bool) -> None:
+    async def _until_there(self) -> None:
         """Read until the next result is there."""
         while self._pg.is_busy():
             if self._broken:
                 raise psycopg.OperationalError("the connection to the database was lost")
-            if not (soon and self._is_there()):
-                self._ready = self._loop.create_future()
-                await self._ready
+            self._ready = self._loop.create_future()
+            await self._ready
             self._pg.consume_input()
-
-    def _is_there(self) -> bool:
-        """Wait in place for a moment; tell whether an answer came.
-
-        After one that took longer (a lock that another holds, a database that is far away) the
-        next answers are not waited for like that.
-        """
-        if self._hurried_in_vain:
-            self._hurried_in_vain -= 1
-            return False
-        came = bool(self._poll.poll(_SOON_MS))
-        if not came:
-            self._hurried_in_vain = _VAIN
-        return came
 
     def _readable(self) -> None:
         ready, self._ready = self._ready, None

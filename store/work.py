@@ -85,7 +85,9 @@ class Work(Struct, frozen=True):
     `render` builds the answer to keep under `key` from the state after the command, which is that
     of an execution or of a job. `expected` says that the configuration names a schedule.
     `definition` is a job's other body. `needed` is the digest of a configuration that is stored
-    already: what a retry runs, or what an erasure takes from all who have it.
+    already: what a retry runs, or what an erasure takes from all who have it. `answering` makes of
+    what became of it what its caller will be told: while the database writes, which is when this
+    process has time, and nobody is told before what was written is durable.
     """
 
     command: AnyCommand | ClaimNext
@@ -97,19 +99,22 @@ class Work(Struct, frozen=True):
     render: Callable[[Any], Answer] | None = None
     expected: bool = False
     needed: str | None = None
+    answering: "Callable[[Done], Any] | None" = None
 
 
 class Done(Struct, frozen=True):
     """What became of a work: the execution, or the job, that it is about, after it.
 
     For a retry, or a run of a job, that is the new execution. `changed` is false if it had happened
-    before; `replayed` is the answer that was given then.
+    before; `replayed` is the answer that was given then. `answer` is what `Work.answering` made of
+    all that.
     """
 
     execution: Execution | None
     changed: bool = False
     replayed: Answer | None = None
     job: CronJob | None = None
+    answer: Any = None
 
 
 class Notice(Struct, omit_defaults=True):

@@ -66,8 +66,12 @@ async def _claim_when_possible(
     key: IdempotencyKey | None,
     loop_end: float,
 ) -> Answered:
+    def answering(done: Done) -> Answered | None:
+        claimed = ledger.leased_now(done)
+        return answers.json(claimed) if claimed is not None else None
+
     def look(asked: ClaimNext) -> Work:
-        return Work(asked, key=key, render=_claim_answer)
+        return Work(asked, key=key, render=_claim_answer, answering=answering)
 
     def again() -> Work:
         return look(replace(command, at=wire.now(), command_id=ledger.new_id()))
@@ -86,7 +90,7 @@ async def _claim_when_possible(
                 done = await ledger.appender.submit(again())
         if done.execution is not None and done.changed and was_told:
             place.took(done.execution.pinned_agent_id, done.execution.labels)
-        return answers.json(await ledger.leased(done))
+        return done.answer or answers.json(await ledger.leased(done))
 
 
 class _Client:
@@ -273,8 +277,13 @@ async def complete(request: Req) -> ASGIApp:
         ending=await ledger.ending(standing, ending),
         ended_at=_ended_at(asked, standing),
     )
-    done = await ledger.appender.submit(Work(command, message=message))
-    return answers.json(_outcome(done, standing, message))
+
+    def answering(done: Done) -> Answered:
+        return answers.json(_outcome(done, standing, message))
+
+    done = await ledger.appender.submit(Work(command, message=message, answering=answering))
+    answer: Answered = done.answer
+    return answer
 
 
 def _ended_at(asked: wire.Complete, standing: Standing) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from api import answers, parameters, wire
 from api.answers import Answered
 from api.ledger import Ledger, check_agent, key_of, of
 from api.problems import invalid
-from api.routes.executions import PATH, answer_created, created, location
+from api.routes.executions import PATH, answer_created, created, first_answer, location
 from domain import commands, ids
 from domain.commands import Create
 from domain.events import BodyDigest
@@ -61,13 +62,14 @@ async def create_execution(request: Req) -> ASGIApp:
         key=key,
         render=render,
         expected=job.expected_schedule is not None,
+        answering=None if asked.claim is not None else partial(first_answer, render=render),
     )
     done = await ledger.appender.submit(work)
     if done.changed:
         ledger.configurations.keep(configuration.digest, configuration.body)
     if asked.claim is not None:
         return await _created_and_claimed(ledger, done)
-    return await answer_created(ledger, done, render)
+    return await answer_created(ledger, done)
 
 
 def sealed(ledger: Ledger, job: Job) -> tuple[Configuration, BodyDigest]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -107,22 +108,32 @@ def _detailed(view: View, stdout: bytes, stderr: bytes) -> bytes:
     return answers.encoded(rendering.detail(view, stdout, stderr, wire.now()))
 
 
-async def answer_created(
-    ledger: Ledger, done: Done, render: Callable[[Execution], Answer]
-) -> Answered:
-    """Return the answer to a request that makes an execution, for the first time or again."""
+def first_answer(done: Done, render: Callable[[Execution], Answer]) -> Answered | None:
+    """Return the answer to a request that made an execution; None if it was made before."""
+    if done.replayed is None and done.changed and done.execution is not None:
+        return _sent(render(done.execution))
+    return None
+
+
+async def answer_created(ledger: Ledger, done: Done) -> Answered:
+    """Return the answer to a request that makes an execution, for the first time or again.
+
+    The first answer was made by `first_answer`, which its work must name.
+    """
+    if done.answer is not None:
+        first: Answered = done.answer
+        return first
     if done.replayed is not None:
-        answer = done.replayed
-        if answer.body is None:
-            # The answer was forgotten when the configuration was erased, which it showed.
-            answer = created(await ledger.view(answer.execution_id))
-    elif done.changed and done.execution is not None:
-        answer = render(done.execution)
-    elif done.execution is not None:
-        # The same id and body again: the same execution, as it stands by now.
-        answer = created(await ledger.view(done.execution.id))
-    else:
+        # Without a body: it was forgotten when the configuration was erased, which it showed.
+        kept = done.replayed
+        return _sent(kept if kept.body else created(await ledger.view(kept.execution_id)))
+    if done.execution is None:
         raise not_found()
+    # The same id and body again: the same execution, as it stands by now.
+    return _sent(created(await ledger.view(done.execution.id)))
+
+
+def _sent(answer: Answer) -> Answered:
     headers = {"Location": answer.location} if answer.location else {}
     return answers.json(answer.body, answer.status, headers)
 
@@ -165,9 +176,14 @@ async def retried(
     def render(state: Execution) -> Answer:
         return created(View(executions.row(state, 0), Texts(configuration=old.texts.configuration)))
 
-    work = Work(command, key=key, render=render, needed=old.row.configuration)
-    done = await ledger.appender.submit(work)
-    return await answer_created(ledger, done, render)
+    work = Work(
+        command,
+        key=key,
+        render=render,
+        needed=old.row.configuration,
+        answering=partial(first_answer, render=render),
+    )
+    return await answer_created(ledger, await ledger.appender.submit(work))
 
 
 @post(_ONE + "/cancel")

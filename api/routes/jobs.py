@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from api.auth import Caller
 from api.job_making import Made
 from api.ledger import Ledger, key_of, of
 from api.problems import Problem, invalid
-from api.routes.executions import Nothing, answer_created
+from api.routes.executions import Nothing, answer_created, first_answer
 from api.routes.executions import created as created_execution
 from api.wire_jobs import (
     ChangeJob,
@@ -249,15 +250,20 @@ async def run_now(
             return created_execution(View(executions.row(state, 0), texts))
 
         try:
-            done = await ledger.appender.submit(
-                Work(command, key=key, render=render, needed=view.row.configuration)
+            work = Work(
+                command,
+                key=key,
+                render=render,
+                needed=view.row.configuration,
+                answering=partial(first_answer, render=render),
             )
+            done = await ledger.appender.submit(work)
         except errors.JobChangedMeanwhile:
             if attempt == _ATTEMPTS:
                 raise
         else:
             break
-    return await answer_created(ledger, done, render)
+    return await answer_created(ledger, done)
 
 
 @get(_ONE + "/events")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 
 from domain import errors
@@ -185,13 +186,13 @@ class _Cut:
                     return  # the COMMIT never leaves
             send(trips, name, *rest, **options)
 
-        async def cut_answers(trips: RoundTrips, **options: Any) -> list[Any]:
+        async def cut_answers(trips: RoundTrips) -> list[Any]:
             if committing and committing[0] is trips and not self.cuts:
                 self.cuts += 1
-                await answers(trips, **options)
+                await answers(trips)
                 await trips.close()
                 raise psycopg.OperationalError("the connection was cut")
-            return await answers(trips, **options)
+            return await answers(trips)
 
         monkeypatch.setattr(RoundTrips, "send", watched_send)
         monkeypatch.setattr(RoundTrips, "answers", cut_answers)
@@ -245,6 +246,86 @@ async def test_an_outcome_that_cannot_be_found_is_said_to_be_unknown(
 
     monkeypatch.setattr(desk.ledger.appender, "_is_there", is_there)
     assert (await desk.do(desk.create(key="k"))).replayed is not None
+
+
+async def test_what_is_told_is_prepared_before_it_is_durable(desk: Desk) -> None:
+    """While the database writes, the answer is made of the verdict; it comes with the verdict."""
+    counters, made = desk.ledger.appender.counters, []
+
+    def answering(done: Done) -> str:
+        made.append((_state(done).status, counters.events))
+        return "created"
+
+    done = await desk.do(replace(desk.create(), answering=answering))
+
+    assert made == [("pending", 0)]
+    assert (done.answer, counters.events) == ("created", 1)
+
+
+async def test_what_was_prepared_is_not_told_of_what_was_not_recorded(
+    desk: Desk, owner: AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer was made, the COMMIT never arrived: the caller hears of that alone."""
+    cut, made = _Cut(monkeypatch, after=False), []
+
+    def answering(done: Done) -> str:
+        made.append(_state(done).status)
+        return "created"
+
+    with pytest.raises(Unavailable):
+        await desk.do(replace(desk.create(), answering=answering))
+
+    assert (cut.cuts, made, await _count(owner)) == (1, ["pending"], 0)
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_what_was_recorded_is_told_as_prepared_though_its_commit_was_lost(
+    desk: Desk,
+    owner: AsyncConnection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    leaving: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    """Cut after the COMMIT took effect, also while it seemed not to leave, the answer is given."""
+    _Cut(monkeypatch, after=True)
+    end, send, committing = RoundTrips.end, RoundTrips.send, []
+
+    def watched(trips: RoundTrips, name: bytes, *rest: Any, **options: Any) -> None:
+        committing.extend([trips] if name == b"commit" else [])
+        send(trips, name, *rest, **options)
+
+    def torn(trips: RoundTrips) -> None:
+        end(trips)
+        if leaving and committing:
+            # What has left before a connection is lost is read and done by the other end.
+            raise psycopg.OperationalError("the connection was cut")
+
+    monkeypatch.setattr(RoundTrips, "send", watched)
+    monkeypatch.setattr(RoundTrips, "end", torn)
+
+    done = await desk.do(replace(desk.create(), answering=lambda _: "created"))
+
+    assert (done.answer, await _count(owner)) == ("created", 1)
+
+
+async def test_a_caller_hears_what_is_wrong_with_its_answer(
+    desk: Desk, owner: AsyncConnection[Any]
+) -> None:
+    """What cannot be told is the error of its caller alone; what was recorded stays."""
+
+    def answering(_: Done) -> str:
+        raise errors.ConfigurationErased
+
+    refused, told = await asyncio.gather(
+        desk.do(replace(desk.create(), answering=answering)),
+        desk.do(replace(desk.create(), answering=lambda _: "created")),
+        return_exceptions=True,
+    )
+
+    assert isinstance(refused, errors.ConfigurationErased)
+    assert isinstance(told, Done)
+    assert told.answer == "created"
+    assert await _count(owner) == 2
+    assert desk.ledger.appender.counters.refusals == 0
 
 
 async def test_two_servers_share_one_order(database: Database) -> None:

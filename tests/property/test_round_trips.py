@@ -45,7 +45,7 @@ async def test_a_database_that_does_not_answer_is_given_up(
             await trips.answers()
 
 
-async def test_an_answer_that_is_not_there_soon_holds_up_nobody(database: Database) -> None:
+async def test_an_answer_that_is_waited_for_holds_up_nobody(database: Database) -> None:
     """While somebody else has the lock, the event loop goes on; then the answer comes."""
     async with (
         await AsyncConnection.connect(database.owner) as holder,
@@ -56,7 +56,7 @@ async def test_an_answer_that_is_not_there_soon_holds_up_nobody(database: Databa
         trips.send(b"lock")
         trips.send(b"one")
         trips.end()
-        waiting = asyncio.create_task(trips.answers(soon=True))
+        waiting = asyncio.create_task(trips.answers())
         # Only an event loop that goes on gets this far.
         row = await (await holder.execute("SELECT 2")).fetchone()
         assert row == (2,)
