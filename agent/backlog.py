@@ -101,7 +101,10 @@ class Backlog:
         if self._stopped.is_set():
             return Verdict(UNFINISHED)
         try:
-            delivering = folder.lock(DELIVERING)
+            try:
+                delivering = folder.lock(DELIVERING)
+            except FileNotFoundError:  # it was delivered and removed a moment ago
+                return Verdict(RECORDED)
             if delivering is None:
                 return Verdict(UNFINISHED, "another process is at it")
             try:

@@ -135,10 +135,17 @@ class RunFolder:
         return False
 
     def remove(self) -> None:
-        """Remove it, the documents last: what a crash leaves of it is found again."""
-        for name in sorted(os.listdir(self.place), key=lambda name: name.endswith(".json")):
-            os.unlink(f"{self.place}/{name}")
-        os.rmdir(self.place)
+        """Remove it, from everyone's sight first: nobody may deliver what is half gone.
+
+        What a crash leaves of it `remove_abandoned` finds.
+        """
+        hidden = self.place
+        if not self.execution_id.startswith("."):
+            hidden = f"{_parent(self.place)}/.{self.execution_id}"
+            os.rename(self.place, hidden)
+        for name in os.listdir(hidden):
+            os.unlink(f"{hidden}/{name}")
+        os.rmdir(hidden)
 
     def set_aside(self, reason: str) -> None:
         """Keep it for people, with the reason why the server will never take it."""
@@ -175,7 +182,7 @@ def lock_file(path: PathLike[str] | str, *, create: bool = True) -> int | None:
 
 
 def remove_abandoned(parent: PathLike[str] | str) -> None:
-    """Remove what is left of runs whose maker was killed before anybody could see them."""
+    """Remove what is left of runs whose maker, or remover, was killed meanwhile."""
     for name in _names_in(parent):
         if name.startswith(".exec_"):
             hidden = f"{os.fspath(parent)}/{name}"

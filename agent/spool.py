@@ -74,7 +74,7 @@ class Spool:
         return self._trim(folders_in(f"{self.path}/{REFUSED}"), weigh=True)
 
     def tidy(self) -> None:
-        """Remove what is left of runs whose maker was killed before anybody could see them."""
+        """Remove what is left of runs whose maker, or remover, was killed meanwhile."""
         remove_abandoned(self.runs)
 
     def _trim(self, folders: list[RunFolder], *, weigh: bool) -> str | None:

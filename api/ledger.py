@@ -98,8 +98,8 @@ class Ledger(Struct, frozen=True):
         to run it again. Who claimed it `at_birth` has run it already, and after we have given up on
         that agent it may still tell how it ended.
         """
-        state, now = done.execution, wire.now()
-        expires_at = now + timedelta(seconds=self.settings.lease_seconds)
+        state = done.execution
+        expires_at = wire.now() + timedelta(seconds=self.settings.lease_seconds)
         if done.replayed is not None:
             state = await self.state(done.replayed.execution_id)
         configuration = None
@@ -116,29 +116,25 @@ class Ledger(Struct, frozen=True):
                 raise LeaseLost(status=state.status)
             if renewed is not None:
                 expires_at = renewed.expires_at
-        return self._claimed(state, state.fence, configuration, (now, expires_at))
+        return self._claimed(state, state.fence, configuration, expires_at)
 
     def leased_now(self, done: Done) -> wire.Claimed | None:
-        """Return the same of a claim that started something; None if that needs the database."""
+        """Return the same of a claim that started something; None if that needs the database.
+
+        What its own batch started runs: nothing can have ended it yet.
+        """
         state = done.execution
         if state is None or state.fence is None or not done.changed:
             return None
         configuration = self.configurations.known(state.configuration.sha256)
         if configuration is None:
             return None
-        now = wire.now()
-        expires_at = now + timedelta(seconds=self.settings.lease_seconds)
-        return self._claimed(state, state.fence, configuration, (now, expires_at))
+        expires_at = wire.now() + timedelta(seconds=self.settings.lease_seconds)
+        return self._claimed(state, state.fence, configuration, expires_at)
 
     def _claimed(
-        self,
-        state: Execution,
-        fence: UUID,
-        configuration: bytes,
-        from_to: tuple[datetime, datetime],
+        self, state: Execution, fence: UUID, configuration: bytes, expires_at: datetime
     ) -> wire.Claimed:
-        """Return what an agent is told of its lease, which lasts as long as `from_to` says."""
-        now, expires_at = from_to
         view = View(executions.row(state, 0), queries.Texts(configuration=configuration))
         job = configurations.opened(configuration, self.keys)
         lease = wire.Lease(
@@ -147,7 +143,7 @@ class Ledger(Struct, frozen=True):
             heartbeat_seconds=self.settings.heartbeat_seconds,
             seconds=self.settings.lease_seconds,
         )
-        return wire.Claimed(rendering.claimed(view, job, now), lease)
+        return wire.Claimed(rendering.claimed(view, job, wire.now()), lease)
 
     async def ending(self, standing: Standing, ending: Ending) -> Ending:
         """Return `ending` with what is stored of the output."""

@@ -7,27 +7,32 @@ way. See docs/decisions/0024.
 """
 
 import asyncio
-from collections.abc import Sized
+import time
+from collections.abc import Callable, Sized
 from typing import Final
 
-_FEW: Final = 4  # fewer are not worth the wait
-_SECONDS_MAX: Final = 0.01
-# So long a time of turns that are shorter than the other, in which the event loop did nothing.
-_QUIET_SECONDS: Final = 0.0003
-_QUIET_TURN_SECONDS: Final = 0.00005
+FEW: Final = 4  # fewer are not worth the wait
+SECONDS_MAX: Final = 0.01
+# The event loop is quiet once turns shorter than the other, one after the other, add up to this.
+QUIET_SECONDS: Final = 0.0003
+QUIET_TURN_SECONDS: Final = 0.00005
 
 
-async def gather(queue: Sized, expected: int) -> None:
-    """Wait until `queue` holds `expected`, or nobody comes any more; 10 ms at most."""
+async def gather(
+    queue: Sized, expected: int, clock: Callable[[], float] = time.perf_counter
+) -> None:
+    """Wait until `queue` holds `expected`, or nobody comes any more; 10 ms at most.
+
+    `clock` is in seconds. It is not the event loop's, which goes on in whole milliseconds.
+    """
     # One turn of the event loop: answers leave, and what has arrived meanwhile comes.
     await asyncio.sleep(0)
-    if expected < _FEW:
+    if expected < FEW:
         return
-    clock = asyncio.get_running_loop().time
     quiet, last = 0.0, clock()
-    end = last + _SECONDS_MAX
-    while len(queue) < expected and quiet < _QUIET_SECONDS and last < end:
+    end = last + SECONDS_MAX
+    while len(queue) < expected and quiet < QUIET_SECONDS and last < end:
         await asyncio.sleep(0)
         now = clock()
-        quiet = quiet + now - last if now - last < _QUIET_TURN_SECONDS else 0.0
+        quiet = quiet + now - last if now - last < QUIET_TURN_SECONDS else 0.0
         last = now

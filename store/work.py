@@ -86,8 +86,8 @@ class Work(Struct, frozen=True):
     of an execution or of a job. `expected` says that the configuration names a schedule.
     `definition` is a job's other body. `needed` is the digest of a configuration that is stored
     already: what a retry runs, or what an erasure takes from all who have it. `answering` makes of
-    what became of it what its caller will be told: while the database writes, which is when this
-    process has time, and nobody is told before what was written is durable.
+    what became of it what its caller will be told, while the database writes, which is when this
+    process has time; nobody is told before that is durable. It may be called twice.
     """
 
     command: AnyCommand | ClaimNext

@@ -90,7 +90,10 @@ async def _claim_when_possible(
                 done = await ledger.appender.submit(again())
         if done.execution is not None and done.changed and was_told:
             place.took(done.execution.pinned_agent_id, done.execution.labels)
-        return done.answer or answers.json(await ledger.leased(done))
+        if done.answer is not None:
+            first: Answered = done.answer
+            return first
+        return answers.json(await ledger.leased(done))
 
 
 class _Client:

@@ -126,7 +126,9 @@ async def answer_created(ledger: Ledger, done: Done) -> Answered:
     if done.replayed is not None:
         # Without a body: it was forgotten when the configuration was erased, which it showed.
         kept = done.replayed
-        return _sent(kept if kept.body else created(await ledger.view(kept.execution_id)))
+        if kept.body is None:
+            kept = created(await ledger.view(kept.execution_id))
+        return _sent(kept)
     if done.execution is None:
         raise not_found()
     # The same id and body again: the same execution, as it stands by now.

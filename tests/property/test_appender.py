@@ -286,7 +286,8 @@ async def test_what_was_recorded_is_told_as_prepared_though_its_commit_was_lost(
     leaving: bool,  # noqa: FBT001 - pytest's
 ) -> None:
     """Cut after the COMMIT took effect, also while it seemed not to leave, the answer is given."""
-    _Cut(monkeypatch, after=True)
+    cut = _Cut(monkeypatch, after=True)
+    torn_at: list[RoundTrips] = []
     end, send, committing = RoundTrips.end, RoundTrips.send, []
 
     def watched(trips: RoundTrips, name: bytes, *rest: Any, **options: Any) -> None:
@@ -295,7 +296,8 @@ async def test_what_was_recorded_is_told_as_prepared_though_its_commit_was_lost(
 
     def torn(trips: RoundTrips) -> None:
         end(trips)
-        if leaving and committing:
+        if leaving and committing and not torn_at:
+            torn_at.append(trips)
             # What has left before a connection is lost is read and done by the other end.
             raise psycopg.OperationalError("the connection was cut")
 
@@ -304,6 +306,7 @@ async def test_what_was_recorded_is_told_as_prepared_though_its_commit_was_lost(
 
     done = await desk.do(replace(desk.create(), answering=lambda _: "created"))
 
+    assert (cut.cuts, len(torn_at)) == ((0, 1) if leaving else (1, 0))
     assert (done.answer, await _count(owner)) == ("created", 1)
 
 

@@ -77,11 +77,3 @@ async def test_who_comes_back_at_once_is_in_the_next_batch(desk: Desk) -> None:
         await asyncio.gather(*(client(number) for number in range(8)))
 
     assert desk.ledger.appender.counters.batches - before < 1.5 * rounds
-
-
-async def test_nobody_waits_for_those_who_do_not_come_back(desk: Desk) -> None:
-    """After a batch of several whose clients are gone, the next command is taken by itself."""
-    await asyncio.gather(*(desk.do(desk.create()) for _ in range(8)))
-
-    async with asyncio.timeout(_SECONDS):
-        assert (await desk.do(desk.create())).changed

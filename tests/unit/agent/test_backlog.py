@@ -167,6 +167,24 @@ def test_a_folder_that_cannot_be_used_holds_up_no_other(
     assert server.executions["exec_2"].reports
 
 
+def test_a_run_that_goes_while_it_is_looked_at_is_nothing_to_tell_of(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own `exec` delivered and removed it after it was listed."""
+    spool = Spool(tmp_path)
+    folder = kept(spool, "exec_1", 0, duration_ms=0)
+
+    def waiting() -> Iterator[RunFolder]:
+        folder.remove()
+        yield folder
+
+    monkeypatch.setattr(spool, "waiting", waiting)
+    lines: list[str] = []
+
+    assert Backlog(spool, client, lines.append).carry_out()
+    assert lines == []
+
+
 def test_what_is_on_its_way_is_not_dropped(tmp_path: Path) -> None:
     """A spool that is too full leaves alone what somebody delivers."""
     spool = Spool(tmp_path, runs_max=0)

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from agent.recovery import find_runs
-from agent.run_folder import DELIVERING, RUN, RUNNING, RunFolder, lock_file, remove_abandoned
+from agent.run_folder import (
+    DELIVERING,
+    RUN,
+    RUNNING,
+    RunFolder,
+    folders_in,
+    lock_file,
+    remove_abandoned,
+)
 
 HOUR_SECONDS = 3600
 
@@ -46,6 +54,43 @@ def test_what_a_killed_maker_has_left_is_removed_after_a_while(tmp_path: Path) -
     os.utime(tmp_path / ".exec_1", (before, before))
     remove_abandoned(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".exec_2"]
+
+
+def test_what_is_removed_is_out_of_sight_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody finds a run of which half is gone, and takes it for one that was not delivered."""
+    folder, unlink = left_behind(tmp_path, "exec_1"), os.unlink
+    seen: list[str] = []
+
+    def watched(path: str) -> None:
+        seen.extend(one.execution_id for one in folders_in(tmp_path))
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", watched)
+    folder.remove()
+
+    assert seen == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_remover_has_left_is_removed_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is out of sight until then, and nobody delivers it again."""
+    folder = left_behind(tmp_path, "exec_1")
+    with monkeypatch.context() as killing:
+        killing.setattr(os, "rmdir", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            folder.remove()
+    assert folders_in(tmp_path) == []
+    (hidden,) = tmp_path.iterdir()
+    before = hidden.stat().st_mtime - HOUR_SECONDS - 1
+    os.utime(hidden, (before, before))
+
+    remove_abandoned(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
