@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 
 _RESENDS_MAX = 5
+# What is told sooner ended when the server hears of it, whatever the clocks of the two say.
+_AT_ONCE_SECONDS = 2.0
 _TOO_LARGE = 413
 _NOT_AUTHORISED = frozenset({401, 403})
 _KEPT_CODE = "kept_as_late_outcome"
@@ -248,9 +250,8 @@ class Delivery:
         resends = 0
         while self._obstacle is None:
             outputs = (self._outputs.stdout, self._outputs.stderr)
-            report = report_of(
-                ending, outputs, told_late=self._told_late, output_refused=self._refused
-            )
+            is_late = self._told_late or time.time() - ending["ended_at"] > _AT_ONCE_SECONDS
+            report = report_of(ending, outputs, told_late=is_late, output_refused=self._refused)
             try:
                 self._lease.complete(self._client, report)
             except Unreachable as error:

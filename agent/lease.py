@@ -146,7 +146,7 @@ def report_of(
 ) -> dict[str, Any]:
     """Return the body of the final report, the same each time.
 
-    `told_late`: nobody told the server while it happened, so the report says when it was.
+    `told_late`: nobody told the server when it happened, so the report says when it was.
     `output_refused`: the server takes no more output, so the report claims no length that the
     server would then wait for: what counts is what it has.
     """

@@ -64,6 +64,19 @@ def embedded(settings: Settings) -> Iterator[EmbeddedServer | None]:
         yield server
 
 
+@contextlib.contextmanager
+def owned(settings: Settings) -> Iterator[EmbeddedServer | None]:
+    """Run the embedded server, if any, in a home that is ours alone, whatever the database.
+
+    Raises `HomeInUseError` if a server runs in this home.
+    """
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(embedded(settings))  # which takes the home
+        if server is None:
+            stack.callback(os.close, PostgresHome(settings.home).take())
+        yield server
+
+
 def prepare(settings: Settings, server: EmbeddedServer | None) -> Prepared:
     """Bring keys, schema and tokens to where the server can start.
 
@@ -157,7 +170,7 @@ def unused(settings: Settings) -> Iterator[tuple[psycopg.Connection[Any], Prepar
 
     Raises `HomeInUseError` if one runs in this home.
     """
-    with embedded(settings) as server:
+    with owned(settings) as server:
         prepared = prepare(settings, server)
         with psycopg.connect(prepared.owner, autocommit=True) as connection:
             yield connection, prepared

@@ -166,7 +166,7 @@ def _error(view: View, stderr: str) -> str | None:
         case "agent_lost":
             return "agent lost: its lease ran out without a heartbeat"
         case "signal":
-            return f"ended by signal {row.signal}"
+            return "ended by a signal" if row.signal is None else f"ended by signal {row.signal}"
         case "not_started":
             return f"not started: no agent took it within {row.start_deadline_seconds} s"
         case "agent_shutdown":

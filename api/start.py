@@ -23,7 +23,7 @@ def serve(
     # starting. Whoever needs what is being read waits for the thread that reads it.
     loading = threading.Thread(target=importlib.import_module, args=("api.server",), daemon=True)
     loading.start()
-    with bootstrap.embedded(settings) as postgres:
+    with bootstrap.owned(settings) as postgres:
         prepared = bootstrap.prepare(settings, postgres)
         loading.join()
         from api import server  # noqa: PLC0415 - see above

@@ -140,7 +140,13 @@ class Execution(Struct):
     failure_reason: str | None
     signal: int | None
     output_bytes: int
-    output_truncated: bool
+    output_truncated: Annotated[
+        bool,
+        Meta(
+            description="Whether `output` is less than was written: cut in this answer (which one "
+            "execution by itself is not), or not kept as a whole"
+        ),
+    ]
     late_outcome: LateOutcome | None
     labels: list[str]
     start_deadline_seconds: int | None

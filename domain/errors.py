@@ -140,7 +140,7 @@ class JobChangedMeanwhile(Refusal):
 
 
 class IdempotencyMismatch(Refusal):
-    """This Idempotency-Key was used before with another request; use a new key for a new one."""
+    """This {header} was used before with another request; use a new one for a new request."""
 
     code = "idempotency_mismatch"
 

@@ -154,7 +154,7 @@ class Bench:
         if kept is None:
             return None
         if kept.fingerprint != work.key.fingerprint:
-            raise errors.IdempotencyMismatch
+            raise errors.IdempotencyMismatch(header=work.key.key.partition(":")[0])
         answer = Answer(kept.execution_id, kept.status, kept.location, kept.answer)
         return _done(self._states.get(kept.execution_id), replayed=answer)
 

@@ -22,7 +22,12 @@ OPERATIONS: Final = (
         answers={200: ("An execution and its lease", wire.Claimed), 204: ("There is none", None)},
         scope="agent",
         parameters=(
-            parameter("Claim-Id", "header", KEY_SCHEMA, "The same id gives the same lease again"),
+            parameter(
+                "Claim-Id",
+                "header",
+                KEY_SCHEMA,
+                "The same id gives the same lease again, while it lasts",
+            ),
         ),
         body=wire.Claim,
         errors=(400, 403, 409, 413, 415, 422),

@@ -62,7 +62,10 @@ MOMENT: Final = {"type": "string", "format": "date-time"}
 ID: Final = parameter("execution_id", "path", {"type": "string"}, "The id of an execution")
 KEY_SCHEMA: Final = {"type": "string", "pattern": "^[ -~]{1,255}$"}
 IDEMPOTENCY: Final = parameter(
-    "Idempotency-Key", "header", KEY_SCHEMA, "The same key and request give the same answer again"
+    "Idempotency-Key",
+    "header",
+    KEY_SCHEMA,
+    "The same key and request give the same answer again (a lease only while it lasts)",
 )
 STREAM: Final = {"enum": ["stdout", "stderr"]}
 

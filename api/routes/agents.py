@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -290,15 +290,16 @@ async def complete(request: Req) -> ASGIApp:
 
 
 def _ended_at(asked: wire.Complete, standing: Standing) -> datetime | None:
-    """Return when the agent says that the command ended, between the start and now.
+    """Return when the agent says that the command ended, between the start with its duration and now.
 
-    Its clock may have been set meanwhile, which must not cost the outcome.
+    Its clock may differ from ours, or have been set meanwhile, which must not cost the outcome.
     """
     started_at = standing.started_at
     if asked.ended_at is None or started_at is None:
         return None
-    ended_at = parameters.moment("ended_at", asked.ended_at)
-    return max(started_at, min(ended_at, wire.now()))
+    ended_at, now = parameters.moment("ended_at", asked.ended_at), wire.now()
+    lasted = min(timedelta(milliseconds=asked.duration_ms), now - started_at)
+    return max(started_at, started_at + lasted, min(ended_at, now))
 
 
 def _outcome(done: Done, standing: Standing, message: Message | None) -> wire.Execution:
@@ -346,11 +347,16 @@ async def _take_inline(
     is_running = standing.status == "running"
     if is_running and asked.outcome == "canceled" and standing.cancel_requested_at is None:
         raise CancelNotRequested(status=standing.status)
+    other = invalid("output", "cannot be given: other output was streamed before")
+    if (kept_bytes := standing.stdout.kept_bytes) > 0:
+        kept = await output.read(ledger.pool, execution_id, "stdout", kept_bytes)
+        if standing.stdout.omitted_from is not None or not data.startswith(kept):
+            raise other
     done = await output.append(ledger.pool, execution_id, fence, "stdout", offset=0, data=data)
     if done.result == "lease_lost":
         raise LeaseLost(status=standing.status)
     if done.result == "full" or (done.next_offset or 0) > len(data):
-        raise invalid("output", "cannot be given: other output was streamed before")
+        raise other
 
 
 def _check_complete(asked: wire.Complete, standing: Standing) -> None:

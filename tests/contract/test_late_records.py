@@ -102,6 +102,19 @@ def test_an_end_by_a_clock_that_was_set_lies_between_the_start_and_now(
     assert shown["started_at"] <= shown["completed_at"] <= text(datetime.now(UTC))
 
 
+@pytest.mark.parametrize("duration_ms", [1200, 1 << 53])
+def test_an_end_by_a_slow_clock_comes_after_the_duration(api: Api, duration_ms: int) -> None:
+    """How long it took was measured by a clock that is not set; nothing ends after now."""
+    made = datetime.now(UTC).replace(microsecond=0) - DAYS
+    held = Held(api, api.post("", late(made, started_at=text(made))).ok(201).json())
+    report = {"outcome": "exited", "exit_code": 0, "duration_ms": duration_ms}
+    held.complete(**report, ended_at=text(made - DAYS)).ok()
+    completed_at = api.one(held.id)["completed_at"]
+    if duration_ms == 1200:
+        assert completed_at == text(made + timedelta(milliseconds=1200))
+    assert completed_at <= text(datetime.now(UTC))
+
+
 def test_an_id_of_the_far_future_is_refused(api: Api) -> None:
     """Also one whose time no calendar has."""
     body = {"job_name": "n", "command": "c", "id": "exec_7zzzzzzzzzfzz8zzzzzzzzzzzz"}

@@ -167,9 +167,26 @@ def test_inline_output_is_kept_as_it_is(api: Api) -> None:
     for _ in range(2):
         held.complete(**report).ok()
     assert api.logs(held.id) == "ünïcode\n".encode()
-    streamed = api.start()
-    streamed.append(b"streamed before").ok()
-    check_problem(streamed.complete(**report), 400, field="output")
+
+
+@pytest.mark.parametrize("said", ["xx", "xxxx", "xxxxxx", "ABCx", "xBCDE"])
+def test_inline_output_that_is_not_what_was_streamed_is_refused(api: Api, said: str) -> None:
+    """Shorter, as long or longer: what nobody wrote is not put together, and nothing is dropped."""
+    held = api.start()
+    held.append(b"ABCD").ok()
+    report = {"outcome": "exited", "exit_code": 0}
+    check_problem(held.complete(**report, output=said), 400, field="output")
+    assert api.logs(held.id) == b"ABCD"
+    held.complete(**report, output="ABCDEF").ok()
+    assert api.logs(held.id) == b"ABCDEF"
+
+
+def test_inline_output_goes_with_none_that_was_cut(api: Api) -> None:
+    """Of what was left out in the middle nobody can tell that it is the same."""
+    held = api.start()
+    held.append(b"ABCD").ok()
+    held.append(b"Z", offset=4, skip_to=9).ok()
+    check_problem(held.complete(outcome="exited", exit_code=0, output="ABCDxxxxxZ"), 400)
 
 
 def test_inline_output_of_a_report_that_is_refused_is_not_kept(api: Api) -> None:

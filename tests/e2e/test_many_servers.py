@@ -1,5 +1,7 @@
 """Two servers on one external database: what one records, the other shows and tells at once."""
 
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from store import tokens
 from tests.e2e.conftest import QUICK
 from tests.support import invariants
 from tests.support.calls import Api, eventually, fresh, waiting_claims
+from tests.support.embedded import REPOSITORY
 from tests.support.following import Live, live_ledger
 from tests.support.postgres import Database, Postgres
 from tests.support.server import ServerProcess, running_server
@@ -36,6 +39,26 @@ def pair(postgres: Postgres) -> Iterator[tuple[ServerProcess, ServerProcess, Dat
         yield first, second, database
         invariants.check(database.owner)
     postgres.drop(database)
+
+
+def test_a_home_has_one_server_wherever_its_database_is(
+    pair: tuple[ServerProcess, ServerProcess, Database],
+) -> None:
+    """A second one is told who holds it, and ends with 1; clients still find the first."""
+    first, _, database = pair
+    settings = {"CRONLEDGER_DATABASE_URL": database.owner, "CRONLEDGER_SECRET_KEY": SECRET_KEY}
+    third = subprocess.run(
+        [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
+        env=first.environment() | settings,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (third.returncode, third.stdout) == (1, "")
+    assert f"in use by process {first.pid}" in third.stderr
+    assert first.url in (first.home / "server.json").read_text()
 
 
 def test_any_server_shows_what_any_other_has_just_recorded(

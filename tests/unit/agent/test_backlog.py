@@ -11,7 +11,8 @@ import pytest
 
 from agent.backlog import FAILURES_MAX, Backlog
 from agent.client import Client
-from agent.run_folder import DELIVERING, ENDING, RUN, RUNNING, RunFolder
+from agent.lease import create
+from agent.run_folder import DELIVERING, ENDING, LEASE, RUN, RUNNING, RunFolder
 from agent.spool import Spool
 from tests.support.fake_server import TOKEN, FakeServer, Reply, problem, serving
 
@@ -165,6 +166,27 @@ def test_a_folder_that_cannot_be_used_holds_up_no_other(
     kept(spool, "exec_2", 0, duration_ms=0)
     assert not Backlog(spool, client, print).carry_out()
     assert server.executions["exec_2"].reports
+
+
+@pytest.mark.parametrize(("ago_seconds", "is_told"), [(0.0, False), (60.0, True)])
+def test_an_end_that_is_told_of_late_is_told_with_its_time(
+    server: FakeServer,
+    client: Client,
+    tmp_path: Path,
+    ago_seconds: float,
+    is_told: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    """Also if the server heard of the beginning; told at once, it ended when the server hears it."""
+    spool, ended = Spool(tmp_path), time.time() - ago_seconds
+    folder = kept(spool, "exec_1", ended - 5, duration_ms=5000)
+    lease = create(client, folder.read(RUN)["create"], 5.0)  # type: ignore[index]  # it is there
+    folder.write(LEASE, {"lease": lease.document(), "told_late": False})
+
+    assert Backlog(spool, client, print).carry_out()
+
+    assert ("ended_at" in server.executions["exec_1"].report) == is_told
+    if is_told:
+        assert ended_at(server, "exec_1") == pytest.approx(ended, abs=0.001)
 
 
 def test_a_run_that_goes_while_it_is_looked_at_is_nothing_to_tell_of(
