@@ -250,7 +250,9 @@ class Delivery:
         resends = 0
         while self._obstacle is None:
             outputs = (self._outputs.stdout, self._outputs.stderr)
-            is_late = self._told_late or time.time() - ending["ended_at"] > _AT_ONCE_SECONDS
+            now = time.time()
+            ended_at = ending.get("ended_at", now)  # of what never began there is none
+            is_late = self._told_late or now - ended_at > _AT_ONCE_SECONDS
             report = report_of(ending, outputs, told_late=is_late, output_refused=self._refused)
             try:
                 self._lease.complete(self._client, report)

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
-from cronsim import CronSim
 from msgspec import Struct
 
 from domain import due, ids, job
@@ -15,7 +14,7 @@ from domain.due import Time
 from domain.due_commands import Settle
 from domain.events import Happened
 from domain.job import CronJob
-from projections.schedules import zone
+from projections.schedules import Times, zone
 
 # Beyond that many times in one go the ones in the middle are not looked at one by one.
 COUNT_MAX: Final = 200
@@ -174,7 +173,7 @@ def _after(cron: str, time_zone: str, start: datetime) -> Iterator[datetime]:
     Begun in an hour that comes twice, cronsim names times of its first coming too.
     """
     last = start
-    for local in CronSim(cron, start.astimezone(zone(time_zone) or UTC)):
+    for local in Times(cron, start.astimezone(zone(time_zone) or UTC)):
         at = local.astimezone(UTC)
         if at > last:
             last = at

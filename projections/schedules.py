@@ -20,6 +20,7 @@ from projections import phrases
 # A run is not missed before it is so late, and one that begins so early is not early.
 GRACE: Final = timedelta(seconds=60)
 _FIELDS: Final = 5
+_HOUR_SECONDS: Final = 3600
 _ORDINAL: Final = re.compile(r"\b([0-9]*?(?<!1)[123])th\b")
 _ENDINGS: Final = {"1": "st", "2": "nd", "3": "rd"}
 _NAMED: Final = {
@@ -31,6 +32,22 @@ _NAMED: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+
+
+class Times(CronSim):
+    """The times of a cron expression after a moment, or before it.
+
+    Where clocks change by half an hour (Lord Howe Island) cronsim's steps of an hour end amidst one
+    for the rest of that day, and the first half of each hour is lost.
+    """
+
+    def tick(self, seconds: int = 1) -> None:
+        """Go on so far; where that was an hour and ends amidst one without any time, to its end."""
+        super().tick(seconds)
+        if seconds == _HOUR_SECONDS and self.dt.hour not in self.hours:
+            minutes = self.dt.minute + 1 if self.tick_direction < 0 else 60 - self.dt.minute
+            if minutes % 60:
+                super().tick(minutes * 60)
 
 
 class Due(Struct, frozen=True):
@@ -85,7 +102,7 @@ def upcoming(cron: str, time_zone: str, after: datetime, count: int) -> list[dat
     A zone that is not known (any more) counts as UTC. Some 50 µs each.
     """
     local = after.astimezone(zone(time_zone) or UTC)
-    return list(itertools.islice(CronSim(cron, local), count))
+    return list(itertools.islice(Times(cron, local), count))
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -110,7 +127,7 @@ def last_due(schedule: str, time_zone: str | None, now: datetime) -> Due | None:
     expression = _NAMED.get(schedule, schedule)
     local = (now - GRACE).astimezone((time_zone and zone(time_zone)) or UTC)
     try:
-        at = next(CronSim(expression, local, reverse=True))
-        return Due(at.astimezone(UTC), next(CronSim(expression, at)).astimezone(UTC))
+        at = next(Times(expression, local, reverse=True))
+        return Due(at.astimezone(UTC), next(Times(expression, at)).astimezone(UTC))
     except StopIteration:
         return None

@@ -290,7 +290,7 @@ async def complete(request: Req) -> ASGIApp:
 
 
 def _ended_at(asked: wire.Complete, standing: Standing) -> datetime | None:
-    """Return when the agent says that the command ended, between the start with its duration and now.
+    """Return when the agent says that the command ended: after its duration, and not after now.
 
     Its clock may differ from ours, or have been set meanwhile, which must not cost the outcome.
     """

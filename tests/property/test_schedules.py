@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from croniter import croniter  # type: ignore[import-untyped]  # it has no types
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from projections import schedules
@@ -70,6 +70,8 @@ def changes_near(zone: str, moment: datetime) -> bool:
 
 @settings(max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(cron=CRONS, zone=st.sampled_from(ZONES), moment=MOMENTS)
+@example("*/13 0,8 * * *", "Australia/Lord_Howe", datetime(2002, 3, 30, 15))  # noqa: DTZ001
+@example("*/13 0,8 * * *", "Australia/Lord_Howe", datetime(2002, 10, 26, 15))  # noqa: DTZ001
 def test_cron_is_due_when_croniter_says(cron: str, zone: str, moment: datetime) -> None:
     """The same times in any zone and year; only where clocks change croniter has some more."""
     after = moment.replace(tzinfo=ZoneInfo(zone), second=0, microsecond=0)
@@ -79,6 +81,20 @@ def test_cron_is_due_when_croniter_says(cron: str, zone: str, moment: datetime) 
 
     assert set(found) <= set(expected)
     assert [at for at in expected if at not in found and not changes_near(zone, at)] == []
+
+
+@pytest.mark.parametrize(
+    "day", [datetime(2026, 4, 4, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC)]
+)
+@pytest.mark.parametrize("hours", ["0,8", "1,2,3,9", "2", "*/5", "23"])
+def test_backwards_the_times_are_the_same(day: datetime, hours: str) -> None:
+    """Also on the two days on which clocks change by half an hour."""
+    howe, cron = ZoneInfo("Australia/Lord_Howe"), f"*/7 {hours} * * *"
+    begin, end = (at.astimezone(howe) for at in (day, day + timedelta(days=2)))
+    forwards = list(itertools.takewhile(lambda at: at < end, schedules.Times(cron, begin)))
+    backwards = schedules.Times(cron, end, reverse=True)
+    found = list(itertools.takewhile(lambda at: at > begin, backwards))
+    assert [at.astimezone(UTC) for at in reversed(found)] == [at.astimezone(UTC) for at in forwards]
 
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"

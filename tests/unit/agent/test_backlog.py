@@ -176,7 +176,7 @@ def test_an_end_that_is_told_of_late_is_told_with_its_time(
     ago_seconds: float,
     is_told: bool,  # noqa: FBT001 - pytest's
 ) -> None:
-    """Also if the server heard of the beginning; told at once, it ended when the server hears it."""
+    """Also if the server heard of the beginning; what is told at once ends when it is heard."""
     spool, ended = Spool(tmp_path), time.time() - ago_seconds
     folder = kept(spool, "exec_1", ended - 5, duration_ms=5000)
     lease = create(client, folder.read(RUN)["create"], 5.0)  # type: ignore[index]  # it is there
