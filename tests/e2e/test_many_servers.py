@@ -1,7 +1,5 @@
 """Two servers on one external database: what one records, the other shows and tells at once."""
 
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,7 +13,6 @@ from store import tokens
 from tests.e2e.conftest import QUICK
 from tests.support import invariants
 from tests.support.calls import Api, eventually, fresh, waiting_claims
-from tests.support.embedded import REPOSITORY
 from tests.support.following import Live, live_ledger
 from tests.support.postgres import Database, Postgres
 from tests.support.server import ServerProcess, running_server
@@ -45,17 +42,8 @@ def test_a_home_has_one_server_wherever_its_database_is(
     pair: tuple[ServerProcess, ServerProcess, Database],
 ) -> None:
     """A second one is told who holds it, and ends with 1; clients still find the first."""
-    first, _, database = pair
-    settings = {"CRONLEDGER_DATABASE_URL": database.owner, "CRONLEDGER_SECRET_KEY": SECRET_KEY}
-    third = subprocess.run(
-        [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
-        env=first.environment() | settings,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    first, _, _ = pair
+    third = first.start_another()
     assert (third.returncode, third.stdout) == (1, "")
     assert f"in use by process {first.pid}" in third.stderr
     assert first.url in (first.home / "server.json").read_text()

@@ -110,14 +110,7 @@ def test_sigterm_ends_long_polls_at_once_and_everything_else_soon(own: ServerPro
 
 def test_a_home_has_one_server(own: ServerProcess) -> None:
     """A second one is told who holds the home, and ends with 1; the first goes on."""
-    second = subprocess.run(
-        [sys.executable, "-m", "cli.main", "serve", "--home", str(own.home), "--port", "0"],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=30,
-        check=False,
-    )
+    second = own.start_another()
     assert (second.returncode, second.stdout) == (1, "")
     assert str(own.pid) in second.stderr
     assert "Traceback" not in second.stderr

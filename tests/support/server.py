@@ -71,6 +71,18 @@ class ServerProcess:
         programs = {} if PROGRAMS is None else {PROGRAMS_SETTING: str(PROGRAMS)}
         return {**kept, **programs, "CRONLEDGER_HOME": str(self.home)}
 
+    def start_another(self) -> "subprocess.CompletedProcess[str]":
+        """Start a second server in the same home, and return what it says: it ends by itself."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", "serve", "--home", str(self.home), "--port", "0"],
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env=self.environment() | self._settings,
+            timeout=READY_SECONDS,
+            check=False,
+        )
+
     def start(self, *, port: int = 0) -> None:
         """Start and return when requests are answered."""
         words = [sys.executable, "-m", "cli.main", "serve", "--home", str(self.home)]
