@@ -79,19 +79,19 @@ async def test_a_refusal_is_of_one_command(desk: Desk, owner: AsyncConnection[An
 
 
 async def test_a_poisonous_command_fails_alone(desk: Desk, owner: AsyncConnection[Any]) -> None:
-    """What the database cannot store fails, and takes nothing of its batch with it."""
+    """What the database cannot store fails, and takes nothing else with it, also no answer."""
     answers = await asyncio.gather(
-        desk.do(desk.create()),
+        desk.do(replace(desk.create(), answering=lambda done: _state(done).status)),
         desk.do(desk.create(job_id="NUL\0in it")),
         desk.do(desk.create()),
         return_exceptions=True,
     )
 
     assert isinstance(answers[1], psycopg.DataError)
+    assert getattr(answers[0], "answer", None) == "pending"
     states = [_state(answers[0]), _state(answers[2])]
-    assert [(await desk.get(state.id)).status for state in states] == ["pending", "pending"]
-    assert await _count(owner) == 2
-    assert _state(await desk.do(desk.claim())).id == states[0].id
+    assert [(await desk.get(state.id)).status for state in states] == ["pending"] * 2
+    assert (await _count(owner), _state(await desk.do(desk.claim())).id) == (2, states[0].id)
 
 
 async def test_a_full_queue_refuses_at_once(
