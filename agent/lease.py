@@ -144,7 +144,7 @@ def report_of(
     told_late: bool = False,
     output_refused: bool = False,
 ) -> dict[str, Any]:
-    """Return the body of the final report, the same each time.
+    """Return the body of the final report, the same each time but for its time.
 
     `told_late`: nobody told the server when it happened, so the report says when it was.
     `output_refused`: the server takes no more output, so the report claims no length that the
